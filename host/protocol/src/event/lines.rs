@@ -1,0 +1,187 @@
+//! Output lines, many at a time: the one event that comes by the million.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+use super::LogStream;
+use crate::plan::StepId;
+
+/// Consecutive lines of one step on one channel, read at one moment.
+///
+/// Kept together because a step can print millions a second: formats write a batch
+/// with one pass and no allocation a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLines {
+    /// Stable within the run.
+    pub step_id: Uuid,
+    /// Index in the plan.
+    pub step: StepId,
+    /// Which channel.
+    pub stream: LogStream,
+    /// When they were read.
+    pub ts: Timestamp,
+    /// True if the last line here goes on in the next batch of this channel: it was too
+    /// long to be held whole.
+    pub partial: bool,
+    /// The lines, each ended by `\n`.
+    text: String,
+}
+
+impl LogLines {
+    /// Makes a batch of `text`, in which every line, the last one too, ends with `\n`.
+    /// A missing final line end is added.
+    pub fn new(step_id: Uuid, step: StepId, stream: LogStream, ts: Timestamp, mut text: String) -> Self {
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        Self { step_id, step, stream, ts, partial: false, text }
+    }
+
+    /// Marks the last line as going on in the next batch.
+    #[must_use]
+    pub fn partial(mut self) -> Self {
+        self.partial = true;
+        self
+    }
+
+    /// Returns all lines, each ended by `\n`.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns each line, without its end.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        let text = self.text.as_str();
+        let mut ends = memchr::memchr_iter(b'\n', text.as_bytes());
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let end = ends.next()?;
+            let line = &text[start..end];
+            start = end + 1;
+            Some(line)
+        })
+    }
+
+    /// Appends one JSON object a line.
+    pub fn write_json_lines(&self, out: &mut Vec<u8>) {
+        let head = format!(
+            r#"{{"kind":"step_log","step_id":"{}","step":{},"stream":"{}","line":""#,
+            self.step_id,
+            self.step,
+            self.stream.as_str()
+        );
+        let tail = format!(r#"","ts":"{}"}}"#, self.ts);
+        out.reserve(self.text.len() + self.text.len() / 64 * (head.len() + tail.len()));
+        let last = self.text.len();
+        let mut read = 0;
+        for line in self.lines() {
+            read += line.len() + 1;
+            out.extend_from_slice(head.as_bytes());
+            escape(line.as_bytes(), out);
+            if self.partial && read == last {
+                out.extend_from_slice(br#"","partial":true"#);
+                out.extend_from_slice(&tail.as_bytes()[1..]);
+            } else {
+                out.extend_from_slice(tail.as_bytes());
+            }
+            out.push(b'\n');
+        }
+    }
+}
+
+/// Appends the inside of a JSON string: only `"`, `\` and control bytes change.
+fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut start = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[start..at]);
+        start = at + 1;
+        match byte {
+            b'"' => out.extend_from_slice(br#"\""#),
+            b'\\' => out.extend_from_slice(br"\\"),
+            b'\t' => out.extend_from_slice(br"\t"),
+            b'\r' => out.extend_from_slice(br"\r"),
+            b'\n' => out.extend_from_slice(br"\n"),
+            _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+}
+
+/// One line as it stands in JSON.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    step_id: Uuid,
+    #[serde(default)]
+    step: StepId,
+    stream: LogStream,
+    line: std::borrow::Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+    ts: Timestamp,
+}
+
+impl Serialize for LogLines {
+    /// Writes the batch as one object; only a batch of one line round-trips. Formats
+    /// use [`LogLines::write_json_lines`].
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Line {
+            step_id: self.step_id,
+            step: self.step,
+            stream: self.stream,
+            line: self.text.trim_end_matches('\n').into(),
+            partial: self.partial,
+            ts: self.ts,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LogLines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let line = Line::deserialize(deserializer)?;
+        let lines = Self::new(line.step_id, line.step, line.stream, line.ts, line.line.into_owned() + "\n");
+        Ok(Self { partial: line.partial, ..lines })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BuildEvent;
+
+    fn batch(text: &str) -> LogLines {
+        LogLines::new(Uuid::nil(), 3, LogStream::Stderr, Timestamp::UNIX_EPOCH, text.into())
+    }
+
+    fn parsed(lines: LogLines) -> Vec<LogLines> {
+        let mut out = Vec::new();
+        BuildEvent::StepLog(lines).write_json_lines(&mut out);
+        String::from_utf8(out)
+            .unwrap()
+            .lines()
+            .map(|line| match serde_json::from_str(line).unwrap() {
+                BuildEvent::StepLog(line) => line,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_line_survives_json() {
+        let texts = ["plain", "", "quo\"te \\ back", "tab\there", "inner\rreturn", "\u{1b}[31mred\u{1b}[0m", "ünï"];
+        let back = parsed(batch(&(texts.join("\n") + "\n")));
+        let lines: Vec<_> = back.iter().flat_map(LogLines::lines).collect();
+        assert_eq!(lines, texts);
+        assert!(back.iter().all(|line| line.step == 3 && line.stream == LogStream::Stderr));
+    }
+
+    #[test]
+    fn only_the_last_line_of_a_partial_batch_goes_on() {
+        let back = parsed(batch("whole\npiece").partial());
+        assert_eq!(back.iter().map(|line| line.partial).collect::<Vec<_>>(), [false, true]);
+    }
+}

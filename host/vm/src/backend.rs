@@ -1,0 +1,215 @@
+//! The interface between the subsystem and an engine.
+//!
+//! Life of a machine: [`VmBackend::boot`] → any number of [`Machine::exec`], which may
+//! overlap → [`Machine::snapshot`] or [`Machine::destroy`], both of which consume it.
+//! Whatever is dropped instead is destroyed in the background: dropping never blocks.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use tokio::io::AsyncRead;
+
+use crate::error::VmError;
+
+/// An engine: starts machines and freezes them.
+///
+/// All methods may be called concurrently, and every returned future may be dropped at
+/// any await; what was half made is then removed by the engine.
+#[async_trait]
+pub trait VmBackend: Send + Sync {
+    /// Returns the name that configuration, keys and events use: `sandbox`, `docker`.
+    fn name(&self) -> &'static str;
+
+    /// Returns what this engine isolates, limits and provides, for `hm doctor`.
+    fn support(&self) -> Support;
+
+    /// Returns the identity of an image: what a cache key must mix in so that another
+    /// image under the same name is another key.
+    ///
+    /// # Errors
+    /// [`VmError::ImageNotFound`] with the name as asked for.
+    async fn image_id(&self, image: &str) -> Result<String, VmError>;
+
+    /// Starts a machine. Nothing runs in it yet.
+    async fn boot(&self, spec: BootSpec) -> Result<Box<dyn Machine>, VmError>;
+
+    /// Lets a snapshot outlive its handles, and tells what the registry must remember to
+    /// find it again.
+    async fn keep(&self, snapshot: &Arc<dyn Snapshot>) -> Result<SnapshotRecord, VmError>;
+
+    /// Reopens a kept snapshot; none if its files are gone or are not usable here.
+    async fn open(&self, record: &SnapshotRecord) -> Result<Option<Arc<dyn Snapshot>>, VmError>;
+
+    /// Removes layers that no kept snapshot needs any more. The caller has made sure that
+    /// no process uses them.
+    async fn remove_layers(&self, layers: &[String]) -> Result<(), VmError>;
+
+    /// Finds what dead processes left (machines, mounts, folders, containers) and removes
+    /// it. Never touches what a living process owns. Returns how many things went.
+    async fn reap(&self) -> Result<usize, VmError>;
+
+    /// Waits until everything that was dropped so far is really gone.
+    async fn settle(&self);
+}
+
+/// What to start a machine from.
+#[derive(Debug, Clone)]
+pub struct BootSpec {
+    /// Image or snapshot.
+    pub base: Base,
+    /// The frozen source tree, topmost layer first: folders whose content appears under
+    /// `/workspace` below everything that steps wrote. Each is laid out with
+    /// `/workspace`'s content at its own root.
+    pub source: Arc<[PathBuf]>,
+    /// Limits and network.
+    pub options: MachineOptions,
+}
+
+/// What a machine's file system starts as.
+#[derive(Debug, Clone)]
+pub enum Base {
+    /// An image by name, after `--image` was applied.
+    Image(String),
+    /// What a machine left behind.
+    Snapshot(Arc<dyn Snapshot>),
+}
+
+/// Size and reach of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineOptions {
+    /// Processors; none is no limit.
+    pub cpus: Option<u32>,
+    /// Memory in MiB; none is no limit.
+    pub memory_mib: Option<u32>,
+    /// Processes and threads at once.
+    pub processes: u32,
+    /// What it can reach.
+    pub network: Network,
+}
+
+impl Default for MachineOptions {
+    fn default() -> Self {
+        Self { cpus: None, memory_mib: None, processes: 4096, network: Network::Host }
+    }
+}
+
+/// What a machine can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// Loopback only.
+    None,
+    /// An own stack without private ranges.
+    Public,
+    /// The host's network.
+    Host,
+}
+
+/// A frozen file system. The last handle that goes frees it, unless the registry keeps it.
+pub trait Snapshot: fmt::Debug + Send + Sync {
+    /// Returns the identity: random, never used twice.
+    fn id(&self) -> &str;
+
+    /// For the engine that made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// What the registry remembers of a kept snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotRecord {
+    /// Of [`Snapshot::id`].
+    pub id: String,
+    /// Which kind of layers: `trusted` and `user` (overlay attributes), `docker`. Layers
+    /// of one flavour cannot be mounted as another (vm reference, section 2).
+    pub flavour: String,
+    /// Topmost first. Layers are shared between snapshots.
+    pub layers: Vec<LayerRecord>,
+}
+
+/// A layer of a kept snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerRecord {
+    /// Identity, unique for the engine.
+    pub id: String,
+    /// Disk space, counting blocks.
+    pub bytes: u64,
+}
+
+/// A running machine.
+#[async_trait]
+pub trait Machine: Send + Sync {
+    /// Returns the identity: random, never used twice.
+    fn id(&self) -> &str;
+
+    /// Starts a command and returns at once.
+    async fn exec(&self, spec: ExecSpec) -> Result<Execution, VmError>;
+
+    /// Ends all processes, freezes the file system (without the source layers) and
+    /// consumes the machine.
+    async fn snapshot(self: Box<Self>) -> Result<Arc<dyn Snapshot>, VmError>;
+
+    /// Ends all processes and removes the machine's files; returns when the processes
+    /// are gone.
+    async fn destroy(self: Box<Self>);
+}
+
+/// A command to run.
+#[derive(Debug, Clone)]
+pub struct ExecSpec {
+    /// One argument to `sh -c`.
+    pub command: String,
+    /// On top of the machine's base environment (`HOME`, `PATH`, …).
+    pub env: BTreeMap<String, String>,
+    /// Inside the machine; none is `/workspace`.
+    pub working_dir: Option<String>,
+    /// After it the whole process tree of the command is killed.
+    pub timeout: Option<Duration>,
+}
+
+/// What a command prints on one channel.
+pub type Output = Box<dyn AsyncRead + Send + Unpin>;
+
+/// A command that runs. Dropping it kills the command and all that it started.
+///
+/// What is not read holds the command back. `status` resolves when the command's own
+/// process has ended, what it left running has been given 250 ms and then killed; both
+/// outputs end at the latest then.
+pub struct Execution {
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+    /// How the command ended. Owns what kills the command when dropped.
+    pub status: BoxFuture<'static, Result<ExecStatus, VmError>>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecStatus {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Signaled(u32),
+    /// Killed after its timeout.
+    TimedOut,
+    /// Killed because the machine's memory was used up.
+    OutOfMemory,
+}
+
+/// What an engine does here, in words for `hm doctor`.
+#[derive(Debug, Clone, Default)]
+pub struct Support {
+    /// How machines are kept from the host and each other.
+    pub isolation: String,
+    /// Where images come from.
+    pub images: String,
+    /// Which limits hold, and by what.
+    pub limits: String,
+    /// Networks that work.
+    pub networks: Vec<Network>,
+}

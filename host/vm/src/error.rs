@@ -1,0 +1,67 @@
+//! What can go wrong with a machine, told so that a person can act on it.
+
+use std::path::PathBuf;
+
+/// A failure of the subsystem. A command that fails is not one of these.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// The engine cannot provide the image.
+    #[error("the {engine} engine cannot provide the image `{image}`")]
+    ImageNotFound {
+        /// As it was asked for.
+        image: String,
+        /// Name of the engine.
+        engine: &'static str,
+    },
+    /// Over a limit that the user set.
+    #[error("{0}")]
+    Limit(String),
+    /// The machine was destroyed, or lost with its engine.
+    #[error("machine {0} is gone")]
+    Gone(String),
+    /// The engine cannot work here.
+    #[error("{cause}")]
+    Unavailable {
+        /// The exact cause.
+        cause: String,
+        /// What to do about it, down to the command.
+        remedy: String,
+    },
+    /// A system call failed.
+    #[error("{action} {}", .path.display())]
+    Io {
+        /// What was tried, as "cannot create" or "cannot mount".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The registry could not be used.
+    #[error("the snapshot registry {} could not be used", .path.display())]
+    Registry {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Anything else; the text is the whole story.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl VmError {
+    /// Returns what to do next, if this error knows.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Unavailable { remedy, .. } => Some(remedy.clone()),
+            Self::ImageNotFound { image, .. } => Some(format!(
+                "run it on this machine's own file system: `--image '{image}=host'`, \
+                 or for every image `--image '*=host'`; or set it in `[images]` of the configuration"
+            )),
+            _ => None,
+        }
+    }
+}
