@@ -1,1 +1,28 @@
-//! placeholder
+//! Build events to what a person or a program reads.
+//!
+//! Events are folded into [`State`], which knows no clock and no terminal; drawing
+//! takes a state, a moment and a size, and gives lines. The formats are siblings:
+//! [`Json`] and [`Plain`] show every event and every line, [`Human`] shows what is
+//! going on now and the full log of what failed.
+//!
+//! Nothing here reads the environment or looks for a terminal. The binary hands in
+//! a writer, [`Options`], and the time; an error of the writer (a closed pipe, say)
+//! comes back as it is.
+
+mod buffer;
+mod error;
+
+mod json;
+mod pieces;
+mod plain;
+mod renderer;
+mod state;
+mod text;
+
+pub use error::{write_error, write_warning};
+
+pub use json::Json;
+pub use plain::Plain;
+pub use renderer::{Detail, Options, Renderer, Size};
+pub use state::{Counts, Phase, State, StepState, Verdict};
+pub use text::clean::clean_line;

@@ -1,0 +1,53 @@
+//! Text that others wrote, made safe for one line of a terminal.
+//!
+//! Output and notices come clean from the session. Keys, labels and errors do not:
+//! they are the words of a pipeline's author, of a component or of a service.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Returns `text` for one line: a line end becomes `⏎`, a tab a space, and everything that
+/// could steer a terminal or hide or reorder text is shown as its escape.
+pub fn clean_line(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => clean.push('⏎'),
+            '\t' => clean.push(' '),
+            c if !is_unsafe(c) => clean.push(c),
+            c if (c as u32) < 0x100 => {
+                let _ = write!(clean, "\\x{:02x}", c as u32);
+            }
+            c => {
+                let _ = write!(clean, "\\u{{{:x}}}", c as u32);
+            }
+        }
+    }
+    Cow::Owned(clean)
+}
+
+/// Controls (C0, DEL, C1), line separators, marks of writing direction, zero-width
+/// characters and tags.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(clean_line("plain ünï"), "plain ünï");
+        assert_eq!(
+            clean_line("a\nb\tc\x1b[2J\x7f\u{9b}x"),
+            "a⏎b c\\x1b[2J\\x7f\\x9bx"
+        );
+        assert_eq!(clean_line("ab\u{202e}cd\u{200b}"), "ab\\u{202e}cd\\u{200b}");
+    }
+}
