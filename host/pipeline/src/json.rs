@@ -3,7 +3,7 @@
 mod reader;
 mod scan;
 
-pub(crate) use reader::{Path, Reader, found, present};
+pub(crate) use reader::{Reader, found, present};
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions};

@@ -1,13 +1,23 @@
-//! Pipeline documents to a checked [`Plan`](hm_plugin_protocol::Plan): v0 IR JSON.
+//! Pipeline documents to a checked [`Plan`](hm_plugin_protocol::Plan): v0 IR JSON and
+//! TOML.
 
+mod cache_key;
 mod cycle;
+mod duration;
 mod error;
 pub mod ir;
 mod json;
+mod path;
+mod pipeline;
 mod problem;
 mod source;
 mod text;
+pub mod toml;
+mod variable;
+mod watch;
 
+pub use cache_key::KeyInputs;
 pub use error::{ErrorKind, InvalidPipeline, PipelineError};
+pub use pipeline::{Checked, Pipeline, Reference, Target};
 pub use problem::Problem;
 pub use source::{Place, Position, Source};

@@ -7,9 +7,10 @@ use jsonc_parser::ast::{Object, Value};
 
 use super::edges::{self, ReadEdge};
 use super::step::{self, Node};
-use super::{Checked, Reference};
 use crate::cycle;
-use crate::json::{Path, Reader, present};
+use crate::json::{Reader, present};
+use crate::path::Path;
+use crate::pipeline::{Checked, Reference};
 use crate::problem::{self, Problem};
 use crate::text::{name, quote};
 

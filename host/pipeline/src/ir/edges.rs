@@ -6,7 +6,8 @@ use hm_plugin_protocol::{Edge, EdgeKind, StepId};
 use jsonc_parser::ast::{Array, Value};
 use jsonc_parser::common::Ranged;
 
-use crate::json::{Path, Reader, found};
+use crate::json::{Reader, found};
+use crate::path::Path;
 use crate::text::quote;
 
 /// An edge between nodes that exist.

@@ -6,10 +6,12 @@ use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::Ranged;
 use serde_json::json;
 
+use super::Document;
 use super::definition;
-use super::{Document, Pipeline};
 use crate::error::PipelineError;
-use crate::json::{JsonText, Path, Reader, found, present};
+use crate::json::{JsonText, Reader, found, present};
+use crate::path::Path;
+use crate::pipeline::Pipeline;
 use crate::problem::{self, Problem};
 use crate::source::Source;
 use crate::text::quote;
@@ -65,7 +67,7 @@ pub fn parse(source: &Source, stem: &str, default_image: &str) -> Result<Documen
         checked = Err(problems);
     }
     let definition = input.original(&tree);
-    let entry = bare_entry(stem, &definition);
+    let entry = self::entry(stem, stem, &definition);
     let pipeline = Pipeline {
         slug: stem.to_owned(),
         name: stem.to_owned(),
@@ -79,11 +81,11 @@ pub fn parse(source: &Source, stem: &str, default_image: &str) -> Result<Documen
     })
 }
 
-/// Returns an envelope's entry around a bare definition.
-pub(crate) fn bare_entry(slug: &str, definition: &str) -> String {
-    let slug = json!(slug);
+/// Returns an envelope's entry with default fields around a bare definition.
+pub(crate) fn entry(slug: &str, name: &str, definition: &str) -> String {
+    let (slug, name) = (json!(slug), json!(name));
     format!(
-        r#"{{"slug": {slug}, "name": {slug}, "allow_manual": true, "triggers": [], "definition": {definition}}}"#
+        r#"{{"slug": {slug}, "name": {name}, "allow_manual": true, "triggers": [], "definition": {definition}}}"#
     )
 }
 

@@ -8,11 +8,13 @@ use hm_plugin_protocol::{Cache, SECRET_PREFIX};
 use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::Ranged;
 
-use super::Target;
-use crate::json::{Path, Reader, found, present};
+use crate::json::{Reader, found, present};
+use crate::path::Path;
+use crate::pipeline::Target;
 use crate::problem::Problem;
 use crate::source::Place;
 use crate::text::quote;
+use crate::variable::variable_fault;
 
 /// Cache policies of the v0 IR.
 const POLICIES: [&str; 5] = ["none", "forever", "ttl", "on_change", "compose"];
@@ -188,19 +190,6 @@ fn read_env(value: &Value<'_>, path: &Path<'_>, reader: &mut Reader<'_>, node: &
                 .push((place(), Target::Secret { variable, secret }));
         }
         node.env.insert(variable.to_owned(), text.to_string());
-    }
-}
-
-/// Returns what is wrong with the name of an environment variable, if anything is.
-pub(crate) fn variable_fault(variable: &str) -> Option<&'static str> {
-    if variable.is_empty() {
-        Some("is empty")
-    } else if variable.contains('=') {
-        Some("holds a `=`")
-    } else if variable.contains('\0') {
-        Some("holds a NUL character")
-    } else {
-        None
     }
 }
 
