@@ -11,7 +11,7 @@
 
 mod buffer;
 mod error;
-
+mod human;
 mod json;
 mod pieces;
 mod plain;
@@ -20,6 +20,7 @@ mod state;
 mod text;
 
 pub use error::{write_error, write_warning};
+pub use human::Human;
 
 pub use json::Json;
 pub use plain::Plain;

@@ -1,6 +1,7 @@
 //! What every format is to the program that feeds it.
 
 use std::io;
+use std::path::PathBuf;
 
 use hm_plugin_protocol::{BuildEvent, BuildOutcome};
 use jiff::Timestamp;
@@ -102,6 +103,8 @@ pub struct Options {
     pub backend: String,
     /// The command that runs this again, as a person would type it: `hm run ci`.
     pub command: String,
+    /// Where logs too long for memory wait, in files without a name.
+    pub spill_dir: PathBuf,
 }
 
 impl Default for Options {
@@ -114,6 +117,7 @@ impl Default for Options {
             detail: Detail::Normal,
             backend: "local".into(),
             command: "hm run".into(),
+            spill_dir: "/tmp".into(),
         }
     }
 }

@@ -9,6 +9,7 @@ use hm_plugin_protocol::{
 };
 use jiff::Timestamp;
 
+pub(crate) use step::last_segment;
 pub use step::{Phase, StepState};
 
 use crate::text::words;

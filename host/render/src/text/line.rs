@@ -108,6 +108,15 @@ impl Line {
         self
     }
 
+    /// Appends another line, which was made to fit.
+    pub(crate) fn append(&mut self, other: Line) -> &mut Self {
+        if !self.full && other.width <= self.limit - self.width {
+            self.width += other.width;
+            self.text += &other.text;
+        }
+        self
+    }
+
     /// Returns the line, without trailing spaces.
     pub(crate) fn finish(mut self) -> String {
         self.text.truncate(self.text.trim_end_matches(' ').len());

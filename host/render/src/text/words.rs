@@ -66,7 +66,7 @@ pub(crate) fn exit_code(code: i32) -> Cow<'static, str> {
         143 => "SIGTERM",
         _ => return format!("exit {code}").into(),
     };
-    format!("exit {code}, {meaning}").into()
+    format!("exit {code} ({meaning})").into()
 }
 
 #[cfg(test)]
