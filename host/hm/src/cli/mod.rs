@@ -1,0 +1,77 @@
+//! The command line: one file a command, each with its arguments and what it does.
+
+mod completions;
+mod flags;
+mod init;
+mod man;
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::failure::{Exit, Failure};
+use crate::terminal::Terminal;
+
+pub(crate) use flags::Global;
+
+/// Run CI pipelines on your own machine: a graph of shell steps, each in a lightweight VM.
+#[derive(Parser)]
+#[command(name = "hm", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "`hm COMMAND --help` tells more. Exit codes: 0 passed, 1 failed, 2 usage, \
+    4 engine or network unavailable, 6 permission needed, 7 invalid pipeline, 8 backend broke, \
+    124 timed out, 130 cancelled.")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+enum Command {
+    Init(init::Args),
+
+    Completions(completions::Args),
+    Version(version::Args),
+    Man(man::Args),
+}
+
+/// Reads the command line, does what it says, and returns the exit code.
+pub(crate) fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that was asked for comes this way too; a reader that has gone is fine.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+        }
+    };
+    let terminal = cli.global.terminal();
+    let done = match cli.command {
+        None => help(),
+        Some(command) => dispatch(command, &cli.global, &terminal),
+    };
+    let exit = done.unwrap_or_else(|failure| {
+        terminal.tell(&failure);
+        failure.exit()
+    });
+    ExitCode::from(exit.code())
+}
+
+fn dispatch(command: Command, _global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
+    match command {
+        Command::Init(args) => init::run(&args, terminal),
+        Command::Completions(args) => completions::run(&args),
+        Command::Version(args) => version::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}
+
+fn help() -> Result<Exit, Failure> {
+    let _ = Cli::command().print_long_help();
+    Ok(Exit::Success)
+}

@@ -1,0 +1,197 @@
+//! All layers together, asked key by key.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::keys;
+use super::layer::{Layer, Origin, Setting, Value};
+use super::{Folders, file, variables};
+use crate::failure::Failure;
+
+/// The configuration of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    flags: Layer,
+    variables: Layer,
+    repository: Layer,
+    user: Layer,
+}
+
+/// A backend of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedBackend {
+    /// The component.
+    pub(crate) file: PathBuf,
+    /// What the backend is handed, as `a.b` and value, in the order of keys.
+    pub(crate) settings: Vec<(String, String)>,
+    /// Which of these the repository chose; consent covers them.
+    pub(crate) from_repository: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// Reads all layers. `root` is the repository, where there is one.
+    ///
+    /// # Errors
+    /// Usage, with what is wrong in the first layer that is.
+    pub(crate) fn load(folders: &Folders, root: Option<&Path>, flags: Layer) -> Result<Self, Failure> {
+        let path = folders.config_file();
+        let user = file::load(&path, Origin::User(path.clone()))?;
+        let repository = match root.map(|root| root.join(".hm").join(file::NAME)) {
+            Some(path) => file::load(&path, Origin::Repository(path.clone()))?,
+            None => Layer::default(),
+        };
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .filter(|(_, value)| !value.is_empty());
+        Ok(Self { flags, variables: variables::load(variables)?, repository, user })
+    }
+
+    /// Returns the layers, the one that wins first.
+    fn layers(&self) -> [&Layer; 4] {
+        [&self.flags, &self.variables, &self.repository, &self.user]
+    }
+
+    fn find(&self, path: &[&str]) -> Option<&Setting> {
+        self.layers().into_iter().find_map(|layer| layer.get(path))
+    }
+
+    fn text(&self, path: &[&str]) -> Option<(&str, &Origin)> {
+        match self.find(path)? {
+            Setting { value: Value::Text(text), origin, .. } => Some((text, origin)),
+            _ => None,
+        }
+    }
+
+    fn number(&self, path: &[&str]) -> Option<u64> {
+        match self.find(path)?.value {
+            Value::Number(number) => u64::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns the backend's name or file, and who chose it.
+    pub(crate) fn backend(&self) -> (&str, Origin) {
+        self.text(&["backend"]).map_or(("local", Origin::Default), |(name, origin)| (name, origin.clone()))
+    }
+
+    /// Returns the engine's name, `auto` where nobody chose.
+    pub(crate) fn engine(&self) -> &str {
+        self.text(&["engine"]).map_or("auto", |(name, _)| name)
+    }
+
+    /// Returns the format's name, `auto` where nobody chose.
+    pub(crate) fn format(&self) -> &str {
+        self.text(&["format"]).or_else(|| self.text(&["preferences", "format"])).map_or("auto", |(name, _)| name)
+    }
+
+    /// Returns how many steps run at once, if somebody chose; at least 1.
+    pub(crate) fn jobs(&self) -> Option<u32> {
+        self.number(&["jobs"]).map(|jobs| u32::try_from(jobs).unwrap_or(u32::MAX).max(1))
+    }
+
+    /// Returns what the registry may keep, in bytes, if somebody chose.
+    pub(crate) fn cache_bytes(&self) -> Option<u64> {
+        self.number(&["cache", "bytes"])
+    }
+
+    /// Returns the network's name, if somebody chose, and who. A repository can narrow what
+    /// the user's file says, and not widen it.
+    pub(crate) fn network(&self) -> Option<(&str, &Origin)> {
+        let path = ["vm", "network"];
+        let chosen = self.text(&path)?;
+        let reach = |name: &str| ["none", "public", "host"].iter().position(|known| *known == name);
+        match self.user.get(&path) {
+            Some(Setting { value: Value::Text(own), origin, .. })
+                if chosen.1.is_repository() && reach(own) < reach(chosen.0) =>
+            {
+                Some((own, origin))
+            }
+            _ => Some(chosen),
+        }
+    }
+
+    /// Returns the folders lent to machines, if somebody chose; a leading `~` is the home.
+    pub(crate) fn expose(&self) -> Option<Vec<PathBuf>> {
+        let setting = self.find(&["host", "expose"])?;
+        let Value::Texts(texts) = &setting.value else { return None };
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let path = |text: &String| match (text.strip_prefix('~').map(|rest| rest.trim_start_matches('/')), &home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => PathBuf::from(text),
+        };
+        Some(texts.iter().map(path).collect())
+    }
+
+    /// Returns all image rules as `(FROM, TO)`, the one that wins first.
+    pub(crate) fn images(&self) -> Vec<(String, String)> {
+        let settings = self.layers().into_iter().flat_map(|layer| &layer.settings);
+        settings
+            .filter_map(|setting| match (setting.path.as_slice(), &setting.value) {
+                ([table, from], Value::Text(to)) if table == "images" => Some((from.clone(), to.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Returns the names of all backends that the configuration declares.
+    pub(crate) fn backend_names(&self) -> BTreeSet<String> {
+        let settings = [&self.user, &self.repository].into_iter().flat_map(|layer| &layer.settings);
+        settings
+            .filter(|setting| setting.path.first().is_some_and(|table| table == "backends"))
+            .filter_map(|setting| setting.path.get(1).cloned())
+            .collect()
+    }
+
+    /// Returns a declared backend. What the user wrote wins over what the repository wrote,
+    /// key by key: here it is the repository that could aim a backend elsewhere.
+    ///
+    /// # Errors
+    /// Usage, if it is declared without a file.
+    pub(crate) fn named_backend(&self, name: &str) -> Result<Option<NamedBackend>, Failure> {
+        if !self.backend_names().contains(name) {
+            return Ok(None);
+        }
+        let file = [&self.user, &self.repository].into_iter().find_map(|layer| layer.get(&["backends", name, "file"]));
+        let Some(Setting { value: Value::Text(file), origin, .. }) = file else {
+            return Err(Failure::usage(format!("the backend `{name}` has no `file` in the configuration"))
+                .hint(format!("add `file = \"PATH.wasm\"` to [backends.{name}]")));
+        };
+        let file = origin.folder().map_or_else(|| PathBuf::from(file), |folder| folder.join(file));
+        let mut settings: Vec<(String, String)> = Vec::new();
+        let mut from_repository = Vec::new();
+        for layer in [&self.user, &self.repository] {
+            for setting in &layer.settings {
+                let [table, owner, kind, rest @ ..] = setting.path.as_slice() else { continue };
+                if table != "backends" || owner != name || kind != "settings" {
+                    continue;
+                }
+                let key = rest.join(".");
+                if settings.iter().any(|(known, _)| *known == key) {
+                    continue;
+                }
+                if setting.origin.is_repository() {
+                    from_repository.push((key.clone(), setting.value.to_string()));
+                }
+                settings.push((key, setting.value.to_string()));
+            }
+        }
+        settings.sort();
+        from_repository.sort();
+        Ok(Some(NamedBackend { file, settings, from_repository }))
+    }
+
+    /// Returns every setting that somebody made and that counts, for `hm doctor`; the flag
+    /// tells those that nothing in this version reads.
+    pub(crate) fn listing(&self) -> Vec<(&Setting, bool)> {
+        let mut seen = BTreeSet::new();
+        let mut listing: Vec<_> = self
+            .layers()
+            .into_iter()
+            .flat_map(|layer| &layer.settings)
+            .filter(|setting| seen.insert(setting.path.clone()))
+            .map(|setting| (setting, keys::find(&setting.path).is_some_and(|key| key.dormant)))
+            .collect();
+        listing.sort_by(|a, b| a.0.path.first().cmp(&b.0.path.first()));
+        listing
+    }
+}
