@@ -7,6 +7,7 @@
 mod lines;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::outcome::{BuildRef, BuildStatus, StepStatus};
 use crate::plan::StepId;
 
 /// Something that happened. All text is clean: see `hm-exec`'s sequencer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum BuildEvent {
     /// The first event of a local build; follows `BuildAccepted` where a service runs it.
@@ -26,6 +27,7 @@ pub enum BuildEvent {
         /// What will run.
         plan: PlanSummary,
         /// When the backend was started.
+        #[schemars(with = "String", extend("format" = "date-time"))]
         started_at: Timestamp,
     },
     /// A service took the build.
@@ -61,6 +63,7 @@ pub enum BuildEvent {
         /// What a root step boots from.
         image: Option<String>,
         /// When.
+        #[schemars(with = "String", extend("format" = "date-time"))]
         ts: Timestamp,
     },
     /// Lines that the step printed. On the wire one JSON line is one line of output.
@@ -96,6 +99,7 @@ pub enum BuildEvent {
         /// True if the host itself saw the command end.
         observed: bool,
         /// When.
+        #[schemars(with = "String", extend("format" = "date-time"))]
         ts: Timestamp,
     },
     /// A chain stopped at a failed step.
@@ -111,6 +115,7 @@ pub enum BuildEvent {
         /// One sentence.
         message: String,
         /// When.
+        #[schemars(with = "String", extend("format" = "date-time"))]
         ts: Timestamp,
     },
     /// Progress that is not a step's output.
@@ -124,6 +129,7 @@ pub enum BuildEvent {
         /// One line.
         message: String,
         /// When.
+        #[schemars(with = "String", extend("format" = "date-time"))]
         ts: Timestamp,
     },
     /// Backend-specific data for machines.
@@ -148,7 +154,7 @@ pub enum BuildEvent {
 }
 
 /// The shape of the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanSummary {
     /// Steps.
     pub step_count: usize,
@@ -159,7 +165,7 @@ pub struct PlanSummary {
 }
 
 /// A channel of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogStream {
     /// Standard output.
@@ -179,7 +185,7 @@ impl LogStream {
 }
 
 /// How bad a notice is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Good to know.

@@ -97,8 +97,9 @@ impl PlanGraph {
     /// Returns the steps in an order in which each comes after its predecessors, the
     /// smallest index first where there is a choice.
     pub fn order(&self) -> Vec<StepId> {
-        let mut missing: Vec<usize> =
-            (0..self.len()).map(|s| self.predecessors(s as StepId).len()).collect();
+        let mut missing: Vec<usize> = (0..self.len())
+            .map(|s| self.predecessors(s as StepId).len())
+            .collect();
         let mut ready: BinaryHeap<Reverse<StepId>> = (0..self.len() as StepId)
             .filter(|&s| missing[s as usize] == 0)
             .map(Reverse)
@@ -175,7 +176,11 @@ impl PlanGraph {
             }
             count += 1;
         }
-        Chains { chain, position, count }
+        Chains {
+            chain,
+            position,
+            count,
+        }
     }
 }
 

@@ -38,8 +38,14 @@ fn node(step: &Step) -> Value {
     };
     optional("label", step.label.as_ref().map(|label| json!(label)));
     optional("image", step.image.as_ref().map(|image| json!(image)));
-    optional("timeout_seconds", step.timeout.map(|t| json!(t.as_secs().max(1))));
-    optional("cache", step.cache.as_ref().map(|cache| cache.document.clone()));
+    optional(
+        "timeout_seconds",
+        step.timeout.map(|t| json!(t.as_secs().max(1))),
+    );
+    optional(
+        "cache",
+        step.cache.as_ref().map(|cache| cache.document.clone()),
+    );
     optional("runner", step.runner.as_ref().map(|runner| json!(runner)));
     optional("runner_args", step.runner_args.clone());
     json!({"step": fields, "env": step.env})

@@ -8,6 +8,7 @@ pub mod graph;
 pub mod ir;
 pub mod outcome;
 pub mod plan;
+pub mod schema;
 
 pub use event::{BuildEvent, Level, LogLines, LogStream, PlanSummary};
 pub use graph::{Chains, PlanGraph};

@@ -133,7 +133,8 @@ impl Plan {
     /// Lays `env` over the environment of every step; later wins.
     pub fn apply_env(&mut self, env: &BTreeMap<String, String>) {
         for step in &mut self.steps {
-            step.env.extend(env.iter().map(|(k, v)| (k.clone(), v.clone())));
+            step.env
+                .extend(env.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Output lines, many at a time: the one event that comes by the million.
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -164,16 +165,23 @@ fn escape_block(block: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&escaped[..len]);
 }
 
-/// One line as it stands in JSON.
-#[derive(Serialize, Deserialize)]
+/// One line of output.
+#[derive(Serialize, Deserialize, JsonSchema)]
 struct Line<'a> {
+    /// Stable within the run.
     step_id: Uuid,
+    /// Index in the plan.
     #[serde(default)]
     step: StepId,
+    /// Which channel.
     stream: LogStream,
+    /// Without its end.
     line: std::borrow::Cow<'a, str>,
+    /// True if the line goes on in the next one of this channel.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
+    /// When it was read.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     ts: Timestamp,
 }
 
@@ -190,6 +198,21 @@ impl Serialize for LogLines {
             ts: self.ts,
         }
         .serialize(serializer)
+    }
+}
+
+impl JsonSchema for LogLines {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LogLine".into()
+    }
+
+    /// Inline, so that the event's tag can stand beside the fields.
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Line::json_schema(generator)
     }
 }
 
