@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use hm_plugin_protocol::{BuildEvent, LogLines, LogStream, Plan, Step};
-use hm_render::{Json, Options, Plain, Renderer};
+use hm_render::{Human, Json, Options, Plain, Renderer};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -44,6 +44,12 @@ fn main() -> io::Result<()> {
         measure(
             &format!("plain, {name}"),
             Plain::new(File::create("/dev/null")?, &plan(), &Options::default()),
+            text,
+            lines,
+        )?;
+        measure(
+            &format!("human, {name}"),
+            Human::new(File::create("/dev/null")?, &plan(), &Options::default()),
             text,
             lines,
         )?;

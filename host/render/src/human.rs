@@ -7,18 +7,17 @@ mod ending;
 mod frame;
 mod log;
 mod screen;
+mod spill;
 mod summary;
 
-use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use hm_plugin_protocol::{
     BuildEvent, BuildOutcome, Level, LogLines, Plan, PlanGraph, StepId, StepStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 
-use self::log::Log;
+use self::log::Logs;
 use self::screen::Screen;
 use self::summary::Summary;
 use crate::clean_line;
@@ -36,14 +35,13 @@ pub struct Human<W: Write> {
     screen: Screen<W>,
     state: State,
     graph: PlanGraph,
-    logs: HashMap<StepId, Log>,
+    logs: Logs,
     look: Look,
     detail: Detail,
     /// True if frames are drawn.
     is_live: bool,
     backend: String,
     command: String,
-    spill_dir: PathBuf,
     last_frame: Option<Timestamp>,
     is_finished: bool,
 }
@@ -56,7 +54,7 @@ impl<W: Write + Send> Human<W> {
             screen: Screen::new(out, options.size),
             state: State::new(plan),
             graph: PlanGraph::new(plan),
-            logs: HashMap::new(),
+            logs: Logs::new(options.color, options.spill_dir.clone()),
             look: Look {
                 color: options.color,
                 unicode: options.unicode,
@@ -65,7 +63,6 @@ impl<W: Write + Send> Human<W> {
             is_live: options.interactive && options.detail != Detail::Quiet,
             backend: clean_line(&options.backend).into_owned(),
             command: options.command.clone(),
-            spill_dir: options.spill_dir.clone(),
             last_frame: None,
             is_finished: false,
         }
@@ -73,11 +70,6 @@ impl<W: Write + Send> Human<W> {
 
     fn is_quiet(&self) -> bool {
         self.detail == Detail::Quiet
-    }
-
-    fn log(&mut self, lines: &LogLines) {
-        let log = self.logs.entry(lines.step).or_insert_with(Log::new);
-        log.push(lines, self.look.color, &self.spill_dir);
     }
 
     fn build_start(&mut self) -> io::Result<()> {
@@ -125,44 +117,39 @@ impl<W: Write + Send> Human<W> {
     }
 
     fn step_end(&mut self, id: StepId, status: StepStatus) -> io::Result<()> {
-        let log = self.logs.remove(&id);
-        let Some(step) = self.state.step(id) else {
-            return Ok(());
-        };
         let is_blamed = matches!(status, StepStatus::Failed | StepStatus::TimedOut);
-        if self.is_quiet() && !is_blamed {
-            return Ok(());
+        if let Some(step) = self.state.step(id)
+            && (is_blamed || !self.is_quiet())
+        {
+            self.screen
+                .line(ending::line(step, &self.backend, self.look))?;
         }
-        self.screen
-            .line(ending::line(step, &self.backend, self.look))?;
         if is_blamed || self.detail == Detail::Verbose {
-            self.step_log(id, log, is_blamed)?;
+            self.step_log(id, is_blamed)?;
         }
+        self.logs.forget(id);
         Ok(())
     }
 
     /// Prints a log in full, between two rules.
-    fn step_log(&mut self, id: StepId, log: Option<Log>, is_blamed: bool) -> io::Result<()> {
+    fn step_log(&mut self, id: StepId, is_blamed: bool) -> io::Result<()> {
         let Some(step) = self.state.step(id) else {
             return Ok(());
         };
-        let Some(log) = log.filter(|log| !log.is_empty()) else {
+        if self.logs.is_empty(id) {
             if is_blamed {
                 let mut line = Line::endless(self.look);
                 line.push(Style::Dim, "  it printed nothing");
                 self.screen.line(line)?;
             }
             return Ok(());
-        };
+        }
         let lines = words::count(usize::try_from(step.lines).unwrap_or(usize::MAX), "line");
         let head = self.rule(&format!("output of {}, {lines}", step.key));
-        let foot = self.rule(&format!(
-            "end of {}: {}",
-            step.key,
-            ending::words(step, &self.backend)
-        ));
+        let ending = ending::words(step, &self.backend);
+        let foot = self.rule(&format!("end of {}: {ending}", step.key));
         self.screen.line(head)?;
-        log.read_out(|piece| self.screen.write(piece))?;
+        self.logs.read_out(id, |piece| self.screen.write(piece))?;
         self.screen.line(foot)
     }
 
@@ -233,7 +220,7 @@ impl<W: Write + Send> Renderer for Human<W> {
         self.state.apply(event);
         match event {
             BuildEvent::StepLog(lines) => {
-                self.log(lines);
+                self.logs.push(lines);
                 Ok(())
             }
             BuildEvent::BuildStart { .. } => self.build_start(),

@@ -52,7 +52,13 @@ pub(crate) fn frame(state: &State, now: Timestamp, size: Size, look: Look) -> Ve
         );
         lines.push(line);
     }
-    lines.push(status_line(state, now, columns, look));
+    // The cursor waits behind the last line, and a terminal puts a typed ^C there.
+    lines.push(status_line(
+        state,
+        now,
+        columns.saturating_sub(2).max(1),
+        look,
+    ));
     lines
 }
 

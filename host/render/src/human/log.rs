@@ -1,51 +1,115 @@
-//! The log of a running step, kept until it is known whether a person needs it.
+//! The logs of running steps, kept until it is known whether a person needs them.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
 
-use hm_plugin_protocol::{LogLines, LogStream};
+use hm_plugin_protocol::{LogLines, LogStream, StepId};
 use memchr::{memchr, memchr_iter};
 
+use super::spill::{Extent, SLOT, Spill};
 use crate::pieces::{BREAK, Lead, Pieces};
 use crate::state::last_segment;
 use crate::text::sgr;
 
-/// What one log may take of memory; the rest waits in a file. With 64 steps at once
-/// this is 16 MiB.
-const IN_MEMORY: usize = 256 * 1024;
+/// What all logs together may take of memory; beyond it, all go to the file.
+const IN_MEMORY: usize = 16 * 1024 * 1024;
+
+/// The logs of all steps that have not ended.
+#[derive(Debug)]
+pub(super) struct Logs {
+    logs: HashMap<StepId, Log>,
+    spill: Spill,
+    /// Bytes of all logs that are in memory.
+    in_memory: usize,
+    color: bool,
+}
 
 /// Both channels of one step in the order of their arrival, as a terminal shows them.
 #[derive(Debug)]
-pub(crate) struct Log {
-    /// What follows on the file's content.
+struct Log {
+    spilled: Vec<Extent>,
+    /// What follows on that.
     memory: Vec<u8>,
-    /// Without a name: gone with this process, however it ends.
-    file: Option<File>,
     pieces: Pieces<LogStream>,
     /// Lines that could be kept nowhere, and why.
-    lost: Option<(u64, io::Error)>,
+    lost: Option<(usize, io::Error)>,
+}
+
+impl Logs {
+    /// Makes the keeper of logs; what does not fit in memory goes to a file in `dir`.
+    pub(super) fn new(color: bool, dir: PathBuf) -> Self {
+        Self {
+            logs: HashMap::new(),
+            spill: Spill::new(dir),
+            in_memory: 0,
+            color,
+        }
+    }
+
+    /// Keeps a batch.
+    pub(super) fn push(&mut self, lines: &LogLines) {
+        let log = self.logs.entry(lines.step).or_insert_with(Log::new);
+        let before = log.memory.len();
+        log.push(lines, self.color);
+        self.in_memory += log.memory.len();
+        self.in_memory -= before;
+        if log.memory.len() > SLOT {
+            self.in_memory -= log.memory.len();
+            log.spill(&mut self.spill);
+        }
+        if self.in_memory > IN_MEMORY {
+            self.logs
+                .values_mut()
+                .for_each(|log| log.spill(&mut self.spill));
+            self.in_memory = 0;
+        }
+    }
+
+    /// Returns true if there is nothing of `step`.
+    pub(super) fn is_empty(&self, step: StepId) -> bool {
+        !self.logs.contains_key(&step)
+    }
+
+    /// Forgets the log of `step`.
+    pub(super) fn forget(&mut self, step: StepId) {
+        if let Some(log) = self.logs.remove(&step) {
+            self.in_memory -= log.memory.len();
+            log.spilled
+                .into_iter()
+                .for_each(|extent| self.spill.give_back(extent));
+        }
+    }
+
+    /// Hands the whole log of `step` to `write`, in pieces, and forgets it.
+    pub(super) fn read_out(
+        &mut self,
+        step: StepId,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let result = match self.logs.get(&step) {
+            Some(log) => log.read_out(&self.spill, &mut write),
+            None => Ok(()),
+        };
+        self.forget(step);
+        result
+    }
 }
 
 impl Log {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
+            spilled: Vec::new(),
             memory: Vec::new(),
-            file: None,
             pieces: Pieces::new(),
             lost: None,
         }
     }
 
-    /// Returns true if nothing was printed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.memory.is_empty() && self.file.is_none() && self.lost.is_none()
-    }
-
-    /// Keeps a batch; what does not fit in memory goes to a file in `spill_dir`.
-    pub(crate) fn push(&mut self, lines: &LogLines, color: bool, spill_dir: &Path) {
+    fn push(&mut self, lines: &LogLines, color: bool) {
         if self.pieces.interrupt(Some(lines.stream)) {
-            self.break_line();
+            self.memory.extend_from_slice(BREAK.as_bytes());
+            self.memory.push(b'\n');
         }
         if self.pieces.follow(lines.stream, lines.partial) == Lead::Resumes {
             self.memory.extend_from_slice(BREAK.as_bytes());
@@ -68,74 +132,53 @@ impl Log {
         if lines.partial {
             self.memory.pop();
         }
-        if self.memory.len() > IN_MEMORY {
-            self.spill(spill_dir);
-        }
     }
 
-    fn break_line(&mut self) {
-        self.memory.extend_from_slice(BREAK.as_bytes());
-        self.memory.push(b'\n');
-    }
-
-    fn spill(&mut self, spill_dir: &Path) {
-        if let Err(error) = self.write_out(spill_dir) {
-            let count = memchr_iter(b'\n', &self.memory).count() as u64;
-            let (lost, _) = self.lost.get_or_insert((0, error));
-            *lost += count;
+    fn spill(&mut self, spill: &mut Spill) {
+        for piece in self.memory.chunks(SLOT) {
+            match spill.write(piece) {
+                Ok(extent) => self.spilled.push(extent),
+                Err(error) => {
+                    let (lines, _) = self.lost.get_or_insert((0, error));
+                    *lines += memchr_iter(b'\n', piece).count();
+                }
+            }
         }
         self.memory.clear();
-        self.memory.shrink_to(2 * IN_MEMORY);
+        self.memory.shrink_to(SLOT);
     }
 
-    fn write_out(&mut self, spill_dir: &Path) -> io::Result<()> {
-        if self.file.is_none() {
-            self.file = Some(tempfile::tempfile_in(spill_dir)?);
-        }
-        match &mut self.file {
-            Some(file) => file.write_all(&self.memory),
-            None => Ok(()),
-        }
-    }
-
-    /// Hands the whole log to `write`, in pieces; the last one ends with a line end.
-    pub(crate) fn read_out(
-        mut self,
-        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    fn read_out(
+        &self,
+        spill: &Spill,
+        write: &mut impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        if self.pieces.interrupt(None) {
-            self.break_line();
-        }
-        if let Some(file) = &mut self.file
-            && let Err(error) = copy(file, &mut write)?
-        {
-            self.lost.get_or_insert((0, error));
+        let mut piece = Vec::new();
+        for extent in &self.spilled {
+            match spill.read(extent, &mut piece) {
+                Ok(()) => write(&piece)?,
+                Err(error) => write(missing(&error).as_bytes())?,
+            }
         }
         if let Some((lines, error)) = &self.lost {
-            let text = format!("(some output is missing here, {lines} lines or more: {error})\n");
-            write(text.as_bytes())?;
+            write(format!("({lines} of its lines are missing: {error})\n").as_bytes())?;
         }
-        write(&self.memory)
+        write(&self.memory)?;
+        let is_open = self
+            .memory
+            .last()
+            .or(piece.last())
+            .is_some_and(|&byte| byte != b'\n');
+        if is_open {
+            write(format!("{BREAK}\n").as_bytes())
+        } else {
+            Ok(())
+        }
     }
 }
 
-/// Copies the file; the outer error is the writer's, the inner one the file's.
-fn copy(
-    file: &mut File,
-    write: &mut impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<io::Result<()>> {
-    if let Err(error) = file.seek(SeekFrom::Start(0)) {
-        return Ok(Err(error));
-    }
-    let mut piece = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(Ok(())),
-            Ok(len) => write(&piece[..len])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Ok(Err(error)),
-        }
-    }
+fn missing(error: &io::Error) -> String {
+    format!("(some of its output is missing here: {error})\n")
 }
 
 #[cfg(test)]
@@ -144,49 +187,65 @@ mod tests {
     use jiff::Timestamp;
     use uuid::Uuid;
 
-    fn batch(text: String) -> LogLines {
+    fn batch(step: StepId, text: String) -> LogLines {
         LogLines::new(
             Uuid::nil(),
-            0,
+            step,
             LogStream::Stdout,
             Timestamp::UNIX_EPOCH,
             text,
         )
     }
 
-    fn read(log: Log) -> Vec<u8> {
+    fn read(logs: &mut Logs, step: StepId) -> String {
         let mut out = Vec::new();
-        log.read_out(|piece| out.write_all(piece)).unwrap();
-        out
+        logs.read_out(step, |piece| {
+            out.extend_from_slice(piece);
+            Ok(())
+        })
+        .unwrap();
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn a_long_log_keeps_little_in_memory_and_loses_nothing() {
+    fn many_long_logs_keep_little_in_memory_and_lose_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::new();
-        let mut all = String::new();
-        for number in 0..20_000 {
-            let text = format!("{number:090}\n");
-            all += &text;
-            log.push(&batch(text), true, dir.path());
-            assert!(log.memory.capacity() <= 4 * IN_MEMORY);
+        let mut logs = Logs::new(true, dir.path().into());
+        let line = |step: StepId, number: usize| format!("{step} {number:0500}\n");
+        for number in 0..100 {
+            for step in 0..500 {
+                logs.push(&batch(step, line(step, number)));
+                assert!(logs.in_memory <= IN_MEMORY);
+            }
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        assert!(read(log) == all.as_bytes());
+        for step in 0..500 {
+            let all: String = (0..100).map(|number| line(step, number)).collect();
+            assert!(read(&mut logs, step) == all, "step {step}");
+        }
+        assert_eq!(logs.in_memory, 0);
+    }
+
+    #[test]
+    fn slots_are_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut logs = Logs::new(true, dir.path().into());
+        for round in 0..20 {
+            let text = format!("{round:099}\n").repeat(20_000);
+            logs.push(&batch(1, text.clone()));
+            assert!(read(&mut logs, 1) == text);
+        }
+        assert_eq!(logs.spill.free.len(), 8);
     }
 
     #[test]
     fn what_could_not_be_kept_is_told() {
-        let mut log = Log::new();
-        log.push(
-            &batch("x\n".repeat(IN_MEMORY)),
-            true,
-            Path::new("/nowhere/at/all"),
-        );
-        log.push(&batch("last\n".into()), true, Path::new("/nowhere/at/all"));
-        let text = String::from_utf8(read(log)).unwrap();
+        let mut logs = Logs::new(true, "/nowhere/at/all".into());
+        logs.push(&batch(0, "x\n".repeat(SLOT)));
+        logs.push(&batch(0, "last\n".into()));
+        let text = read(&mut logs, 0);
         assert!(
-            text.starts_with("(some output is missing here, 262144 lines or more:"),
+            text.starts_with("(262144 of its lines are missing:"),
             "{text}"
         );
         assert!(text.ends_with("last\n"), "{text}");

@@ -1,5 +1,8 @@
-use hm_plugin_protocol::{BuildEvent, BuildStatus, Level, LogStream, Plan, StepStatus};
+use hm_plugin_protocol::{
+    BuildEvent, BuildOutcome, BuildRef, BuildStatus, Level, LogStream, Plan, StepStatus,
+};
 use hm_render::{Detail, Human, Options, Renderer, Size};
+use uuid::Uuid;
 
 use crate::script::*;
 
@@ -341,4 +344,49 @@ fn a_size_of_nothing_is_survived() {
         }
         human.finish(None).unwrap();
     }
+}
+
+#[test]
+fn a_build_that_a_service_took() {
+    let plan = plan(&[("a", "")]);
+    let build = BuildRef {
+        run_id: Uuid::nil(),
+        number: Some(12),
+        org: Some("acme".into()),
+        pipeline: "ci".into(),
+    };
+    let url = Some("https://app.example.test/12".to_owned());
+    let accepted = BuildEvent::BuildAccepted {
+        build: build.clone(),
+        watch_url: url.clone(),
+    };
+    let outcome = BuildOutcome {
+        build,
+        status: BuildStatus::Passed,
+        reason: None,
+        steps: Vec::new(),
+        started_at: at(0),
+        finished_at: at(10),
+        watch_url: url,
+        submitted: true,
+    };
+    let written = Written::default();
+    let mut human = Human::new(written.clone(), &plan, &Options::default());
+    human.event(&accepted).unwrap();
+    human.finish(Some(&outcome)).unwrap();
+    insta::assert_snapshot!(written.text(), @"
+    accepted as #12: https://app.example.test/12
+    submitted and left to run: https://app.example.test/12
+    ");
+}
+
+#[test]
+fn colours_of_a_failed_step_pass_only_where_they_may() {
+    let (plan, events) = everything();
+    assert!(!lines(&plan, &events).contains('\x1b'));
+    let color = Options {
+        color: true,
+        ..Options::default()
+    };
+    assert!(lines_with(&color, &plan, &events).contains("\n\x1b[31m1 of 2 failed\x1b[0m\n"));
 }

@@ -167,7 +167,7 @@ fn a_small_terminal_shows_the_same_build() {
     insta::assert_snapshot!(terminal.shown(), @"
     ──── end of test: failed: exit 2 after 1.5s ────
     ⠸ slow    1.1s
-    3/5 done · 1 failed
+    3/5 done · 1 fai…
     ");
     for (number, event) in (0..).zip(&events[17..]) {
         terminal
