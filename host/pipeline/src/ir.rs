@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 pub use envelope::{Shape, parse};
 
 pub(crate) use edges::unique as unique_edges;
-pub(crate) use envelope::entry;
+pub(crate) use envelope::{entry, envelope};
 
 /// Image of a root step that names none, where the document has no `default_image`.
 pub const DEFAULT_IMAGE: &str = "ubuntu:24.04";

@@ -1,5 +1,5 @@
-//! Pipeline documents to a checked [`Plan`](hm_plugin_protocol::Plan): v0 IR JSON and
-//! TOML.
+//! Pipeline documents to a checked [`Plan`](hm_plugin_protocol::Plan): v0 IR JSON,
+//! TOML and the Python DSL.
 
 mod cache_key;
 mod cycle;
@@ -10,6 +10,8 @@ mod json;
 mod path;
 mod pipeline;
 mod problem;
+pub mod project;
+pub mod python;
 mod source;
 mod text;
 pub mod toml;

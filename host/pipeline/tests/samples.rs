@@ -23,10 +23,13 @@ fn plan(name: &str, slug: &str) -> Plan {
     pipeline.checked.as_ref().unwrap().plan.clone()
 }
 
+/// Slugs with their numbers of steps.
+type Steps = &'static [(&'static str, usize)];
+
 #[test]
 fn every_sample_has_its_pipelines_and_steps() {
     use Shape::{Bare, Envelope};
-    let table: &[(&str, Shape, &[(&str, usize)])] = &[
+    let table: &[(&str, Shape, Steps)] = &[
         ("hello", Envelope, &[("hello", 1)]),
         ("chain-files", Bare, &[("chain-files", 5)]),
         ("fan-out-in", Envelope, &[("fan-out-in", 11)]),
