@@ -12,9 +12,7 @@ mod summary;
 
 use std::io::{self, Write};
 
-use hm_plugin_protocol::{
-    BuildEvent, BuildOutcome, Level, LogLines, Plan, PlanGraph, StepId, StepStatus,
-};
+use hm_plugin_protocol::{BuildEvent, BuildOutcome, Level, Plan, PlanGraph, StepId, StepStatus};
 use jiff::{SignedDuration, Timestamp};
 
 use self::log::Logs;
