@@ -8,6 +8,22 @@
 //! Nothing here reads the environment or looks for a terminal. The binary hands in
 //! a writer, [`Options`], and the time; an error of the writer (a closed pipe, say)
 //! comes back as it is.
+//!
+//! ```
+//! # use hm_plugin_protocol::{BuildEvent, Plan};
+//! use hm_render::{Json, Options, Plain, Renderer};
+//!
+//! # fn show(plan: &Plan, is_json: bool, events: &[BuildEvent]) -> std::io::Result<()> {
+//! let mut renderer: Box<dyn Renderer> = match is_json {
+//!     true => Box::new(Json::new(std::io::stdout())),
+//!     false => Box::new(Plain::new(std::io::stdout(), plan, &Options::default())),
+//! };
+//! for event in events {
+//!     renderer.event(event)?;
+//! }
+//! renderer.finish(None)
+//! # }
+//! ```
 
 mod buffer;
 mod error;

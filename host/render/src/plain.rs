@@ -1,7 +1,8 @@
 //! Lines for pipes and logs of other systems: every event and every line of output.
 //!
 //! A line of standard output follows `[key] `, one of standard error `[key]! `; so
-//! the two can be told apart whatever a program prints.
+//! the two can be told apart whatever a program prints. On a terminal a line with
+//! carriage returns shows its last segment, as the program meant it to.
 
 use std::io::{self, Write};
 
@@ -9,11 +10,12 @@ use hm_plugin_protocol::{
     BuildEvent, BuildOutcome, Level, LogLines, LogStream, Plan, StepId, StepStatus,
 };
 use jiff::Timestamp;
+use memchr::{memchr, memchr_iter};
 
 use crate::buffer::Buffer;
 use crate::pieces::{BREAK, Lead, Pieces};
 use crate::renderer::{Options, Renderer, Size};
-use crate::state::State;
+use crate::state::{State, last_segment};
 use crate::text::clean::clean_line;
 use crate::text::line::{Look, Style};
 use crate::text::{sgr, words};
@@ -23,6 +25,8 @@ use crate::text::{sgr, words};
 pub struct Plain<W> {
     buffer: Buffer<W>,
     look: Look,
+    /// True if a carriage return would write over the start of its line.
+    is_terminal: bool,
     backend: String,
     state: State,
     /// What stands before a line, by step.
@@ -59,6 +63,7 @@ impl<W: Write + Send> Plain<W> {
         Self {
             buffer: Buffer::new(out),
             look,
+            is_terminal: options.interactive,
             backend: clean_line(&options.backend).into_owned(),
             state: State::new(plan),
             prefixes,
@@ -103,7 +108,8 @@ impl<W: Write + Send> Plain<W> {
             (None, LogStream::Stderr) => "[?]! ",
         };
         let text = lines.text().as_bytes();
-        let strip = !self.look.color && memchr::memchr(0x1b, text).is_some();
+        let strip = !self.look.color && memchr(0x1b, text).is_some();
+        let cut = self.is_terminal && memchr(b'\r', text).is_some();
         let out = self.buffer.bytes();
         match lead {
             Lead::Fresh => out.extend_from_slice(prefix.as_bytes()),
@@ -114,16 +120,20 @@ impl<W: Write + Send> Plain<W> {
             }
         }
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', text) {
+        for end in memchr_iter(b'\n', text) {
             if start > 0 {
                 out.extend_from_slice(prefix.as_bytes());
             }
-            let line = &text[start..=end];
+            let line = match cut {
+                true => last_segment(&lines.text()[start..end]).as_bytes(),
+                false => &text[start..end],
+            };
             if strip {
                 sgr::strip(line, out);
             } else {
                 out.extend_from_slice(line);
             }
+            out.push(b'\n');
             start = end + 1;
         }
         if lines.partial {

@@ -93,7 +93,7 @@ pub struct Options {
     pub color: bool,
     /// Signs beyond ASCII may be written.
     pub unicode: bool,
-    /// The cursor may be moved: the writer is a terminal, and not a dumb one.
+    /// The writer is a terminal, and not a dumb one: the cursor may be moved.
     pub interactive: bool,
     /// Of the terminal, at the start.
     pub size: Size,

@@ -1,6 +1,6 @@
 //! The live view on an emulated terminal.
 
-use hm_plugin_protocol::{BuildEvent, BuildStatus, Plan, StepStatus};
+use hm_plugin_protocol::{BuildEvent, BuildStatus, Level, Plan, StepStatus};
 use hm_render::{Human, Options, Renderer, Size};
 
 use crate::script::*;
@@ -323,4 +323,86 @@ fn ten_frames_a_second_are_the_most() {
         frames += usize::from(!terminal.written.take().is_empty());
     }
     assert!((10..=12).contains(&frames), "{frames}");
+}
+
+/// Numbers that look like chance and are the same at every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// A build whose steps start, print and end in an order left to chance.
+fn by_chance(chance: &mut Chance) -> (Plan, Vec<BuildEvent>) {
+    let (plan, _) = many(12);
+    let mut events = vec![start(&plan)];
+    let mut left: Vec<(u32, bool)> = (0..12).map(|step| (step, false)).collect();
+    while !left.is_empty() {
+        let place = chance.below(left.len() as u64) as usize;
+        let (step, is_started) = left[place];
+        match chance.below(4) {
+            _ if !is_started => {
+                events.push(started(step, 0));
+                left[place].1 = true;
+            }
+            0 => {
+                events.push(ended(step, StepStatus::Failed, 1, 100, ""));
+                left.swap_remove(place);
+            }
+            1 => {
+                events.push(passed(step, 200));
+                left.swap_remove(place);
+            }
+            2 => events.push(notice(Some(step), Level::Warning, "something is odd")),
+            _ => events.push(out(
+                step,
+                &format!("\x1b[3{step}mline\x1b[0m of {step}\n").repeat(3),
+            )),
+        }
+    }
+    events.push(end(BuildStatus::Failed, 5000, ""));
+    (plan, events)
+}
+
+#[test]
+fn what_stays_is_the_same_with_frames_and_without() {
+    for seed in 0..60 {
+        let mut chance = Chance(seed);
+        let (plan, events) = by_chance(&mut chance);
+        let written = Written::default();
+        let size = Size {
+            columns: 100,
+            rows: 24,
+        };
+        let options = Options {
+            size,
+            command: "hm run ci".into(),
+            ..Options::default()
+        };
+        let mut lines = Human::new(written.clone(), &plan, &options);
+        let mut terminal = Terminal::new(&plan, 100, 3 + chance.below(20) as u16);
+        for (number, event) in (0..).zip(&events) {
+            lines.event(event).unwrap();
+            terminal.events(std::slice::from_ref(event));
+            if chance.below(2) == 0 {
+                terminal.tick(number * 100);
+            }
+        }
+        lines.finish(None).unwrap();
+        terminal.finish();
+        let text = written.text();
+        let stays = text.lines().filter(|line| !line.ends_with("  started"));
+        let expected: String = stays.map(|line| format!("\n{}", line.trim_end())).collect();
+        assert_eq!(
+            terminal.history(),
+            format!("$ hm run{}", expected.trim_end()),
+            "seed {seed}"
+        );
+    }
 }

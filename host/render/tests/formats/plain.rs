@@ -141,3 +141,18 @@ fn a_closed_pipe_is_an_error_to_the_caller() {
         std::io::ErrorKind::BrokenPipe
     );
 }
+
+#[test]
+fn a_terminal_is_spared_the_segments_that_a_line_wrote_over() {
+    let plan = plan(&[("a", "")]);
+    let events = [out(0, "10%\r50%\r100%\nnext\n")];
+    assert_eq!(shown(&plan, &events), "[a] 10%\r50%\r100%\n[a] next\n");
+    let terminal = Options {
+        interactive: true,
+        ..Options::default()
+    };
+    assert_eq!(
+        shown_with(&terminal, &plan, &events),
+        "[a] 100%\n[a] next\n"
+    );
+}
