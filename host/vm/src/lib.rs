@@ -5,9 +5,16 @@
 
 pub mod backend;
 pub mod error;
+pub mod registry;
+pub mod source;
+pub mod state;
+pub mod subsystem;
 
 pub use backend::{
     Base, BootSpec, ExecSpec, ExecStatus, Execution, LayerRecord, Machine, MachineOptions, Network, Output, Snapshot,
     SnapshotRecord, Support, VmBackend,
 };
 pub use error::VmError;
+pub use source::{FreezeOptions, FrozenSource};
+pub use state::StateDir;
+pub use subsystem::{CacheClaim, Subsystem, SubsystemConfig};
