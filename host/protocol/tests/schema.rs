@@ -60,6 +60,12 @@ fn lines_that_hm_never_writes_do_not_hold() {
 }
 
 fn events() -> Vec<BuildEvent> {
+    let mut events = build_events();
+    events.splice(2..2, step_events());
+    events
+}
+
+fn build_events() -> Vec<BuildEvent> {
     let (run_id, step_id, ts) = (Uuid::nil(), Uuid::nil(), Timestamp::UNIX_EPOCH);
     let plan = PlanSummary {
         step_count: 1,
@@ -82,6 +88,37 @@ fn events() -> Vec<BuildEvent> {
             plan,
             started_at: ts,
         },
+        BuildEvent::ChainFailed {
+            chain_idx: 0,
+            failed_step_id: step_id,
+            failed_step_key: "a".into(),
+            exit_code: 2,
+            message: "step 'a' exited with code 2".into(),
+            ts,
+        },
+        BuildEvent::Notice {
+            step_id: None,
+            step: None,
+            level: Level::Warning,
+            message: "careful".into(),
+            ts,
+        },
+        BuildEvent::Custom {
+            name: "cost".into(),
+            data: json!({"cents": [1, 2.5, null]}),
+        },
+        BuildEvent::BuildEnd {
+            exit_code: 1,
+            duration_ms: 5,
+            status: BuildStatus::Failed,
+            reason: None,
+        },
+    ]
+}
+
+fn step_events() -> Vec<BuildEvent> {
+    let (step_id, ts) = (Uuid::nil(), Timestamp::UNIX_EPOCH);
+    vec![
         BuildEvent::StepQueued {
             step_id,
             step: 0,
@@ -123,31 +160,6 @@ fn events() -> Vec<BuildEvent> {
             reason: Some("`b` failed".into()),
             observed: false,
             ts,
-        },
-        BuildEvent::ChainFailed {
-            chain_idx: 0,
-            failed_step_id: step_id,
-            failed_step_key: "a".into(),
-            exit_code: 2,
-            message: "step 'a' exited with code 2".into(),
-            ts,
-        },
-        BuildEvent::Notice {
-            step_id: None,
-            step: None,
-            level: Level::Warning,
-            message: "careful".into(),
-            ts,
-        },
-        BuildEvent::Custom {
-            name: "cost".into(),
-            data: json!({"cents": [1, 2.5, null]}),
-        },
-        BuildEvent::BuildEnd {
-            exit_code: 1,
-            duration_ms: 5,
-            status: BuildStatus::Failed,
-            reason: None,
         },
     ]
 }

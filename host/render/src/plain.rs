@@ -7,7 +7,8 @@
 use std::io::{self, Write};
 
 use hm_plugin_protocol::{
-    BuildEvent, BuildOutcome, Level, LogLines, LogStream, Plan, StepId, StepStatus,
+    BuildEvent, BuildOutcome, BuildRef, Level, LogLines, LogStream, Plan, PlanSummary, StepId,
+    StepStatus,
 };
 use jiff::Timestamp;
 use memchr::{memchr, memchr_iter};
@@ -182,6 +183,23 @@ impl<W: Write + Send> Plain<W> {
         }
     }
 
+    fn build_start(&mut self, plan: &PlanSummary) -> io::Result<()> {
+        let steps = words::count(plan.step_count, "step");
+        let chains = words::count(plan.chain_count as usize, "chain");
+        self.line(&format!("build: {steps} in {chains}"))
+    }
+
+    fn accepted(&mut self, build: &BuildRef, watch_url: Option<&str>) -> io::Result<()> {
+        let number = build.number.map_or(String::new(), |n| format!(" as #{n}"));
+        let org = build
+            .org
+            .as_deref()
+            .map_or(String::new(), |org| format!("{org}/"));
+        let watch = watch_url.map_or(String::new(), |url| format!(", watch {url}"));
+        let text = format!("accepted{number} of {org}{}{watch}", build.pipeline);
+        self.line(&format!("build: {}", clean_line(&text)))
+    }
+
     /// Repeats at the end, where a person looks first, which steps were to blame.
     fn build_end(&mut self, event: &BuildEvent) -> io::Result<()> {
         let BuildEvent::BuildEnd {
@@ -227,22 +245,9 @@ impl<W: Write + Send> Renderer for Plain<W> {
         }
         self.state.apply(event);
         match event {
-            BuildEvent::BuildStart { plan, .. } => {
-                let steps = words::count(plan.step_count, "step");
-                let chains = words::count(plan.chain_count as usize, "chain");
-                self.line(&format!("build: {steps} in {chains}"))
-            }
+            BuildEvent::BuildStart { plan, .. } => self.build_start(plan),
             BuildEvent::BuildAccepted { build, watch_url } => {
-                let number = build.number.map_or(String::new(), |n| format!(" as #{n}"));
-                let org = build
-                    .org
-                    .as_deref()
-                    .map_or(String::new(), |org| format!("{org}/"));
-                let watch = watch_url
-                    .as_deref()
-                    .map_or(String::new(), |url| format!(", watch {url}"));
-                let text = format!("accepted{number} of {org}{}{watch}", build.pipeline);
-                self.line(&format!("build: {}", clean_line(&text)))
+                self.accepted(build, watch_url.as_deref())
             }
             BuildEvent::StepQueued {
                 step, parent_key, ..

@@ -1,8 +1,5 @@
-use hm_plugin_protocol::{
-    BuildEvent, BuildOutcome, BuildRef, BuildStatus, Level, LogStream, Plan, StepStatus,
-};
+use hm_plugin_protocol::{BuildEvent, BuildStatus, Level, LogStream, Plan, StepStatus};
 use hm_render::{Detail, Human, Options, Renderer, Size};
-use uuid::Uuid;
 
 use crate::script::*;
 
@@ -349,27 +346,7 @@ fn a_size_of_nothing_is_survived() {
 #[test]
 fn a_build_that_a_service_took() {
     let plan = plan(&[("a", "")]);
-    let build = BuildRef {
-        run_id: Uuid::nil(),
-        number: Some(12),
-        org: Some("acme".into()),
-        pipeline: "ci".into(),
-    };
-    let url = Some("https://app.example.test/12".to_owned());
-    let accepted = BuildEvent::BuildAccepted {
-        build: build.clone(),
-        watch_url: url.clone(),
-    };
-    let outcome = BuildOutcome {
-        build,
-        status: BuildStatus::Passed,
-        reason: None,
-        steps: Vec::new(),
-        started_at: at(0),
-        finished_at: at(10),
-        watch_url: url,
-        submitted: true,
-    };
+    let (accepted, outcome) = submitted();
     let written = Written::default();
     let mut human = Human::new(written.clone(), &plan, &Options::default());
     human.event(&accepted).unwrap();

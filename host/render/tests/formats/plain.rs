@@ -156,3 +156,18 @@ fn a_terminal_is_spared_the_segments_that_a_line_wrote_over() {
         "[a] 100%\n[a] next\n"
     );
 }
+
+#[test]
+fn a_build_that_a_service_took() {
+    let plan = plan(&[("a", "")]);
+    let (accepted, outcome) = submitted();
+    let written = Written::default();
+    let mut plain = Plain::new(written.clone(), &plan, &Options::default());
+    plain.event(&accepted).unwrap();
+    plain.finish(Some(&outcome)).unwrap();
+    assert_eq!(
+        written.text(),
+        "build: accepted as #12 of acme/ci, watch https://app.example.test/12\n\
+         build: submitted and left to run, watch https://app.example.test/12\n"
+    );
+}

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use hm_plugin_protocol::{
-    BuildEvent, BuildStatus, Edge, EdgeKind, Level, LogLines, LogStream, Plan, PlanGraph,
-    PlanSummary, Step, StepId, StepStatus,
+    BuildEvent, BuildOutcome, BuildRef, BuildStatus, Edge, EdgeKind, Level, LogLines, LogStream,
+    Plan, PlanGraph, PlanSummary, Step, StepId, StepStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -209,6 +209,32 @@ pub(crate) fn everything() -> (Plan, Vec<BuildEvent>) {
     ));
     events.push(end(BuildStatus::Failed, 2700, ""));
     (plan, events)
+}
+
+/// A build that a service took and that nobody watched.
+pub(crate) fn submitted() -> (BuildEvent, BuildOutcome) {
+    let build = BuildRef {
+        run_id: Uuid::nil(),
+        number: Some(12),
+        org: Some("acme".into()),
+        pipeline: "ci".into(),
+    };
+    let watch_url = Some("https://app.example.test/12".to_owned());
+    let accepted = BuildEvent::BuildAccepted {
+        build: build.clone(),
+        watch_url: watch_url.clone(),
+    };
+    let outcome = BuildOutcome {
+        build,
+        status: BuildStatus::Passed,
+        reason: None,
+        steps: Vec::new(),
+        started_at: at(0),
+        finished_at: at(10),
+        watch_url,
+        submitted: true,
+    };
+    (accepted, outcome)
 }
 
 /// A writer whose bytes can be read while a renderer holds it.
