@@ -3,6 +3,7 @@
 
 mod cache_key;
 mod cycle;
+pub mod draw;
 mod duration;
 mod error;
 pub mod ir;
