@@ -1,1 +1,82 @@
-//! placeholder
+//! What the author of an `hm` execution backend depends on.
+//!
+//! A backend is a WebAssembly component that is handed a whole build: a plan (steps
+//! and edges) and options. It says what happens as events, and ends with a verdict.
+//! Implement [`Backend`] and name the type in [`export!`]:
+//!
+//! ```
+//! use hm_backend_sdk::{
+//!     Backend, BackendError, BuildStatus, Cancellation, Capabilities, Description, EventSink,
+//!     RunRequest, StepEnded, StepStatus,
+//! };
+//!
+//! struct Skipper;
+//!
+//! impl Backend for Skipper {
+//!     fn describe() -> Description {
+//!         Description {
+//!             name: "skipper".into(),
+//!             version: env!("CARGO_PKG_VERSION").into(),
+//!             capabilities: Capabilities::OBSERVER,
+//!         }
+//!     }
+//!
+//!     async fn run(
+//!         request: RunRequest,
+//!         events: EventSink,
+//!         _cancellation: Cancellation,
+//!     ) -> Result<BuildStatus, BackendError> {
+//!         for step in 0..request.plan.steps.len() as u32 {
+//!             events.step_queued(step).await;
+//!             events.step_ended(StepEnded::new(step, StepStatus::Skipped).detail("not today")).await;
+//!         }
+//!         Ok(BuildStatus::Passed)
+//!     }
+//! }
+//!
+//! hm_backend_sdk::export!(Skipper);
+//! # fn main() {}
+//! ```
+//!
+//! Build it as a `cdylib` for `wasm32-unknown-unknown` with `wasm-component-ld` as the
+//! linker, and run it: `hm run --backend FILE.wasm`.
+//!
+//! What a backend calls is what it asks the user for: [`vm`] and [`source`] are grants,
+//! [`clock`] and [`log`] are free. Calls that are never made leave no import behind.
+//! There is no clock, file, socket or output in `std` on this target. The crate also
+//! compiles natively, for lints and for tests of what makes no calls: outside a
+//! component every call panics.
+
+mod adapter;
+mod backend;
+mod cancellation;
+mod events;
+mod export;
+mod sink;
+mod text;
+
+#[expect(
+    missing_docs,
+    reason = "generated; the interface files are commented where it matters"
+)]
+pub mod bindings;
+pub mod clock;
+pub mod log;
+
+pub use adapter::Adapter;
+pub use backend::Backend;
+pub use bindings::hm::backend::control::CancelReason;
+pub use bindings::hm::backend::events::{
+    Accepted, BuildEvent, Custom, Level, LogChannel, Notice, StepEnded, StepOutput, StepStarted,
+};
+pub use bindings::hm::backend::types::{
+    BackendError, BuildStatus, Capabilities, CommitInfo, Description, Edge, EdgeKind, Plan,
+    Rejection, RunOptions, RunRequest, SourceSize, Step, StepId, StepStatus,
+};
+pub use bindings::hm::backend::{source, vm};
+pub use cancellation::Cancellation;
+pub use export::VERSION;
+#[doc(hidden)]
+pub use export::{assert_exports, join, joined_len};
+pub use sink::EventSink;
+pub use text::{MAX_OUTPUT_CHUNK, MAX_TEXT};

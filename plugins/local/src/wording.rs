@@ -1,0 +1,99 @@
+//! How ends are told: statuses, exit codes, reasons.
+
+use hm_backend_sdk::vm::{ExecStatus, VmError};
+use hm_backend_sdk::{BackendError, Plan, Step, StepEnded, StepId, StepStatus};
+
+/// Bytes of a step's key in a sentence; keys have no limit, sentences do.
+const MAX_KEY: usize = 200;
+
+/// Exit codes as shells give them: 128 and the signal, 124 for a timeout. A process that
+/// ran out of memory was killed with signal 9.
+const SIGNAL_BASE: i32 = 128;
+const TIMED_OUT: i32 = 124;
+const OUT_OF_MEMORY: i32 = SIGNAL_BASE + 9;
+
+/// Why other steps end with a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    Failed,
+    TimedOut,
+    CouldNotRun,
+    StateLost,
+}
+
+/// Returns the step's key for a sentence.
+pub(crate) fn key(plan: &Plan, step: StepId) -> String {
+    let key = plan
+        .steps
+        .get(step as usize)
+        .map_or("?", |step| step.key.as_str());
+    if key.len() <= MAX_KEY {
+        return format!("`{key}`");
+    }
+    format!("`{}…`", &key[..key.floor_char_boundary(MAX_KEY)])
+}
+
+/// Returns the clause that tells why steps end with `step`.
+pub(crate) fn reason(plan: &Plan, step: StepId, why: Why) -> String {
+    let key = key(plan, step);
+    match why {
+        Why::Failed => format!("{key} failed"),
+        Why::TimedOut => format!("{key} timed out"),
+        Why::CouldNotRun => format!("{key} could not run"),
+        Why::StateLost => format!("what {key} left behind could not be kept"),
+    }
+}
+
+/// Returns how a step ended whose command ended with `status`.
+pub(crate) fn ended(index: StepId, step: &Step, status: ExecStatus) -> StepEnded {
+    let failed = StepEnded::new(index, StepStatus::Failed);
+    match status {
+        ExecStatus::Exited(0) => StepEnded::new(index, StepStatus::Passed).exit_code(0),
+        ExecStatus::Exited(code) => failed.exit_code(code),
+        ExecStatus::Signaled(signal) => {
+            let code = i32::try_from(signal)
+                .unwrap_or(0)
+                .saturating_add(SIGNAL_BASE);
+            failed
+                .exit_code(code)
+                .detail(format!("killed by signal {signal}"))
+        }
+        ExecStatus::OutOfMemory => failed.exit_code(OUT_OF_MEMORY).detail("out of memory"),
+        ExecStatus::TimedOut => {
+            let ended = StepEnded::new(index, StepStatus::TimedOut).exit_code(TIMED_OUT);
+            match step.timeout_ms {
+                Some(ms) if ms % 1000 == 0 => {
+                    ended.detail(format!("over its timeout of {} s", ms / 1000))
+                }
+                Some(ms) => ended.detail(format!("over its timeout of {ms} ms")),
+                None => ended,
+            }
+        }
+    }
+}
+
+/// Returns the text of `error`.
+pub(crate) fn text(error: &VmError) -> String {
+    match error {
+        VmError::ImageNotFound(text)
+        | VmError::Limit(text)
+        | VmError::Gone(text)
+        | VmError::Denied(text)
+        | VmError::Unavailable(text)
+        | VmError::Other(text) => text.clone(),
+        VmError::Cancelled => "the build is being cancelled".into(),
+    }
+}
+
+/// Returns the build's error for a step that could not be run: there is nothing to run
+/// it on, unless the user has not granted it.
+pub(crate) fn build_error(plan: &Plan, step: StepId, why: Why, error: &VmError) -> BackendError {
+    let text = match why {
+        Why::StateLost => format!("{}: {}", reason(plan, step, why), text(error)),
+        _ => format!("step {}: {}", key(plan, step), text(error)),
+    };
+    match error {
+        VmError::Denied(_) => BackendError::Denied(text),
+        _ => BackendError::Unavailable(text),
+    }
+}

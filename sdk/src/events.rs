@@ -1,0 +1,99 @@
+//! Short ways to make the records that events are made of.
+
+use crate::bindings::hm::backend::events::{BuildEvent, Level, Notice, StepEnded, StepStarted};
+use crate::bindings::hm::backend::types::{BackendError, StepId, StepStatus};
+use crate::text::fit;
+
+impl StepStarted {
+    /// A step that `runner` (for display: `docker`, a node, a queue) has taken up.
+    pub fn new(step: StepId, runner: impl Into<String>) -> Self {
+        Self {
+            step,
+            runner: runner.into(),
+            image: None,
+        }
+    }
+
+    /// Says which image it runs in; it must be the plan's.
+    pub fn image(mut self, image: Option<String>) -> Self {
+        self.image = image;
+        self
+    }
+}
+
+impl StepEnded {
+    /// The end of a step, without exit code, duration and detail.
+    pub fn new(step: StepId, status: StepStatus) -> Self {
+        Self {
+            step,
+            status,
+            exit_code: None,
+            duration_ms: None,
+            detail: None,
+        }
+    }
+
+    /// Says what its command exited with; a signal is 128 and its number.
+    pub fn exit_code(mut self, code: i32) -> Self {
+        self.exit_code = Some(code);
+        self
+    }
+
+    /// Says how many milliseconds it took, as the service measured it.
+    pub fn duration_ms(mut self, duration: u64) -> Self {
+        self.duration_ms = Some(duration);
+        self
+    }
+
+    /// Says why, where the status alone does not.
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+impl Notice {
+    /// A notice about the build.
+    pub fn new(level: Level, message: impl Into<String>) -> Self {
+        Self {
+            step: None,
+            level,
+            message: message.into(),
+        }
+    }
+
+    /// Ties it to a step.
+    pub fn about(mut self, step: StepId) -> Self {
+        self.step = Some(step);
+        self
+    }
+}
+
+/// Returns `event` with its texts cut to what the host takes.
+pub(crate) fn fit_event(mut event: BuildEvent) -> BuildEvent {
+    match &mut event {
+        BuildEvent::StepEnded(ended) => ended.detail = ended.detail.take().map(fit),
+        BuildEvent::Notice(notice) => notice.message = fit(std::mem::take(&mut notice.message)),
+        _ => {}
+    }
+    event
+}
+
+/// Returns `error` with its text cut to what the host takes.
+pub(crate) fn fit_error(error: BackendError) -> BackendError {
+    use BackendError as E;
+    match error {
+        E::Rejected(mut rejection) => {
+            rejection.message = fit(rejection.message);
+            E::Rejected(rejection)
+        }
+        E::Unauthorized(text) => E::Unauthorized(fit(text)),
+        E::NotFound(text) => E::NotFound(fit(text)),
+        E::Unavailable(text) => E::Unavailable(fit(text)),
+        E::Transport(text) => E::Transport(fit(text)),
+        E::LogStream(text) => E::LogStream(fit(text)),
+        E::Denied(text) => E::Denied(fit(text)),
+        E::Other(text) => E::Other(fit(text)),
+        E::SourceTooLarge(_) | E::Cancelled => error,
+    }
+}

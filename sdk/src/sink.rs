@@ -1,0 +1,163 @@
+//! Where a backend puts its events.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+
+use futures::future::LocalBoxFuture;
+use futures::lock::Mutex;
+use wit_bindgen::StreamWriter;
+
+use crate::bindings::hm::backend::events::{
+    BuildEvent, Level, LogChannel, Notice, StepEnded, StepOutput, StepStarted,
+};
+use crate::bindings::hm::backend::types::StepId;
+use crate::events::fit_event;
+use crate::text::MAX_OUTPUT_CHUNK;
+
+/// Events in one write: what the host lifts at once.
+const BATCH: usize = 64;
+
+/// Takes the events of a build. Cheap to clone; every clone feeds the same stream.
+///
+/// A method returns when the host has the event: what the backend calls after that,
+/// [`vm::Machine::run`](crate::vm::Machine::run) included, comes after it. Events of
+/// tasks that wait at the same time travel together. A host that no longer listens
+/// takes everything and keeps nothing; the build's end is then decided elsewhere.
+#[derive(Clone)]
+pub struct EventSink(Rc<Shared>);
+
+struct Shared {
+    queue: RefCell<VecDeque<BuildEvent>>,
+    line: Mutex<Line>,
+    /// The host does not listen any more.
+    unheard: Cell<bool>,
+}
+
+/// The way to the host. A write lives here and not in the task that began it: a task
+/// that is dropped half-way must not take other tasks' events with it.
+enum Line {
+    Idle(StreamWriter<BuildEvent>),
+    Writing(LocalBoxFuture<'static, Option<StreamWriter<BuildEvent>>>),
+    Closed,
+}
+
+impl Line {
+    fn write(mut writer: StreamWriter<BuildEvent>, batch: Vec<BuildEvent>) -> Self {
+        Self::Writing(Box::pin(async move {
+            // What comes back was not taken: nobody reads any more.
+            writer.write_all(batch).await.is_empty().then_some(writer)
+        }))
+    }
+}
+
+impl EventSink {
+    pub(crate) fn new(writer: StreamWriter<BuildEvent>) -> Self {
+        Self(Rc::new(Shared {
+            queue: RefCell::default(),
+            line: Mutex::new(Line::Idle(writer)),
+            unheard: Cell::new(false),
+        }))
+    }
+
+    /// Sends one event, and those that are queued before it.
+    pub async fn emit(&self, event: BuildEvent) {
+        self.queue(event);
+        self.flush().await;
+    }
+
+    /// Queues an event without waiting; it goes with the next one that is sent, or by
+    /// [`flush`](Self::flush).
+    pub fn queue(&self, event: BuildEvent) {
+        if !self.0.unheard.get() {
+            self.0.queue.borrow_mut().push_back(fit_event(event));
+        }
+    }
+
+    /// Returns when the host has all that was queued.
+    pub async fn flush(&self) {
+        // Whoever holds the line may write our events too; when we get it, they are
+        // written, being written, or still queued.
+        let mut line = self.0.line.lock().await;
+        loop {
+            if let Line::Writing(write) = &mut *line {
+                *line = write.await.map_or(Line::Closed, Line::Idle);
+            }
+            let batch = self.batch();
+            if batch.is_empty() {
+                return;
+            }
+            match std::mem::replace(&mut *line, Line::Closed) {
+                Line::Idle(writer) => *line = Line::write(writer, batch),
+                Line::Writing(_) | Line::Closed => {
+                    self.0.unheard.set(true);
+                    self.0.queue.borrow_mut().clear();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn batch(&self) -> Vec<BuildEvent> {
+        let mut queue = self.0.queue.borrow_mut();
+        let len = queue.len().min(BATCH);
+        queue.drain(..len).collect()
+    }
+
+    /// Tells that a step waits for its turn. It must be the first event of each step.
+    pub async fn step_queued(&self, step: StepId) {
+        self.emit(BuildEvent::StepQueued(step)).await;
+    }
+
+    /// Tells that a step's command begins to run.
+    pub async fn step_started(&self, started: StepStarted) {
+        self.emit(BuildEvent::StepStarted(started)).await;
+    }
+
+    /// Sends output of a step that runs elsewhere, cut up as the host takes it. The host
+    /// puts lines together, so `data` may end anywhere. A step that is run by
+    /// [`vm::Machine::run`](crate::vm::Machine::run) has its output sent by the host.
+    pub async fn step_output(&self, step: StepId, channel: LogChannel, data: &[u8]) {
+        for chunk in data.chunks(MAX_OUTPUT_CHUNK) {
+            let data = chunk.to_vec();
+            self.emit(BuildEvent::StepOutput(StepOutput {
+                step,
+                channel,
+                data,
+            }))
+            .await;
+        }
+    }
+
+    /// Tells that the result of an earlier build stands in for the step.
+    pub async fn step_cache_hit(&self, step: StepId) {
+        self.emit(BuildEvent::StepCacheHit(step)).await;
+    }
+
+    /// Tells how a step ended. It must be the last event of each step.
+    pub async fn step_ended(&self, ended: StepEnded) {
+        self.emit(BuildEvent::StepEnded(ended)).await;
+    }
+
+    /// Tells the user something that is not a step's output.
+    pub async fn notice(&self, level: Level, message: impl Into<String>) {
+        self.emit(BuildEvent::Notice(Notice::new(level, message)))
+            .await;
+    }
+
+    /// Sends what is left and ends the stream, whoever still holds a clone.
+    pub(crate) async fn close(&self) {
+        self.flush().await;
+        self.0.unheard.set(true);
+        *self.0.line.lock().await = Line::Closed;
+    }
+}
+
+impl fmt::Debug for EventSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSink")
+            .field("queued", &self.0.queue.borrow().len())
+            .finish()
+    }
+}
