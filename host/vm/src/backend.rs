@@ -63,9 +63,8 @@ pub trait VmBackend: Send + Sync {
 pub struct BootSpec {
     /// Image or snapshot.
     pub base: Base,
-    /// The frozen source tree, topmost layer first: folders whose content appears under
-    /// `/workspace` below everything that steps wrote. Each is laid out with
-    /// `/workspace`'s content at its own root.
+    /// The frozen source tree, topmost layer first, below everything that steps wrote.
+    /// Each holds one folder, `workspace`, laid out as a layer of the root file system.
     pub source: Arc<[PathBuf]>,
     /// Limits and network.
     pub options: MachineOptions,

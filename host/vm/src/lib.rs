@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod error;
 pub mod registry;
+pub mod sandbox;
 pub mod source;
 pub mod state;
 pub mod subsystem;

@@ -1,0 +1,174 @@
+//! How the engine is set up, and what commands find in their environment.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::VmError;
+
+/// Settings of a [`SandboxEngine`](super::SandboxEngine).
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// The state folder, as for [`StateDir::open`](crate::StateDir::open).
+    pub state_dir: PathBuf,
+    /// The program and arguments that call [`spawner_main`](super::spawner_main).
+    pub spawner: Vec<OsString>,
+    /// Host folders that machines see, read-only and at their own path; their `bin`
+    /// folders come first on `PATH`. Absolute. What is not there is left out.
+    pub exposed: Vec<PathBuf>,
+    /// Host folders that machines do not see in any case, beside homes, sockets and
+    /// credentials: the user's own home, say, where that is not under `/home`. Absolute.
+    pub hidden: Vec<PathBuf>,
+}
+
+impl SandboxConfig {
+    /// Returns settings that start this program itself, with `__sandbox`, as spawner and
+    /// lend nothing.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            spawner: vec!["/proc/self/exe".into(), "__sandbox".into()],
+            exposed: Vec::new(),
+            hidden: Vec::new(),
+        }
+    }
+}
+
+/// Returns the folders of a home that are lent unless the user says otherwise: where
+/// toolchains live (decisions, "`host` image and the user's toolchain").
+pub fn default_exposed(home: &Path) -> Vec<PathBuf> {
+    [
+        ".cargo/bin",
+        ".cargo/registry",
+        ".rustup",
+        ".pyenv",
+        ".nvm",
+        ".local/bin",
+    ]
+    .iter()
+    .map(|name| home.join(name))
+    .filter(|folder| folder.is_dir())
+    .collect()
+}
+
+/// Refuses to lend what holds credentials.
+pub(super) fn check_exposed(exposed: &[PathBuf]) -> Result<(), VmError> {
+    const SECRET: [&str; 9] = [
+        ".ssh",
+        ".gnupg",
+        ".aws",
+        ".azure",
+        ".kube",
+        ".docker",
+        ".netrc",
+        ".password-store",
+        "gcloud",
+    ];
+    for folder in exposed {
+        let secret = folder
+            .components()
+            .any(|part| SECRET.iter().any(|name| part.as_os_str() == *name));
+        if secret || !folder.is_absolute() || folder.parent().is_none() {
+            let why = if secret {
+                "holds credentials"
+            } else {
+                "is not an absolute path below the root"
+            };
+            return Err(VmError::Unavailable {
+                cause: format!("{} {why} and cannot be lent to machines", folder.display()),
+                remedy: "take it out of `expose` under `[host]` in the configuration".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the environment that every command starts from.
+pub(super) fn environment(exposed: &[PathBuf]) -> BTreeMap<String, String> {
+    let mut path = bins(exposed);
+    path.extend(
+        [
+            "/usr/local/sbin",
+            "/usr/local/bin",
+            "/usr/sbin",
+            "/usr/bin",
+            "/sbin",
+            "/bin",
+        ]
+        .map(str::to_owned),
+    );
+    let mut env: BTreeMap<String, String> = [
+        ("HOME", "/root"),
+        ("USER", "root"),
+        ("LOGNAME", "root"),
+        ("SHELL", "/bin/sh"),
+        ("LANG", "C.UTF-8"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    env.insert("PATH".to_owned(), path.join(":"));
+    for folder in exposed {
+        // Tools look for these below HOME, which is not where they are lent.
+        let (name, value) = match folder.file_name().and_then(|name| name.to_str()) {
+            Some(".rustup") => ("RUSTUP_HOME", Some(folder.as_path())),
+            Some(".pyenv") => ("PYENV_ROOT", Some(folder.as_path())),
+            Some(".nvm") => ("NVM_DIR", Some(folder.as_path())),
+            Some("registry")
+                if folder
+                    .parent()
+                    .is_some_and(|above| above.ends_with(".cargo")) =>
+            {
+                ("CARGO_HOME", folder.parent())
+            }
+            _ => continue,
+        };
+        if let Some(value) = value.and_then(Path::to_str)
+            && !value.starts_with("/root/")
+        {
+            env.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    env
+}
+
+/// Folders of programs in what is lent.
+fn bins(exposed: &[PathBuf]) -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in exposed {
+        let mut candidates = vec![folder.join("shims"), folder.join("bin")];
+        if folder.ends_with("bin") {
+            candidates.push(folder.clone());
+        }
+        if folder.ends_with(".nvm") {
+            candidates.extend(newest(&folder.join("versions/node")).map(|node| node.join("bin")));
+        }
+        found.extend(
+            candidates
+                .iter()
+                .filter(|candidate| candidate.is_dir())
+                .filter_map(|candidate| candidate.to_str())
+                .filter(|candidate| !candidate.contains(':'))
+                .map(str::to_owned),
+        );
+    }
+    found
+}
+
+/// The folder with the highest version for a name.
+fn newest(folder: &Path) -> Option<PathBuf> {
+    let version = |path: &PathBuf| -> Vec<u64> {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .split(|letter: char| !letter.is_ascii_digit())
+            .filter_map(|part| part.parse().ok())
+            .collect()
+    };
+    fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .max_by_key(version)
+}

@@ -1,0 +1,198 @@
+//! A machine's root file system, from its layers to the moment in which it is all there
+//! is.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::mount::{MountFlags, UnmountFlags, unmount};
+
+use super::mounts::{READ_ONLY, attach, bind, bind_inside, clone_tree, mount_new};
+use super::overlay::{Overlay, mount_overlay};
+use super::stage::Stage;
+use crate::sandbox::failure::{Failure, failed};
+use crate::sandbox::wire::Boot;
+
+/// The name of every machine, so that it does not tell one from another.
+pub(super) const HOSTNAME: &str = "machine";
+
+const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
+
+/// Parts of `/proc` that are read-only in machines.
+const PROC_READ_ONLY: [&str; 6] = ["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi"];
+/// Parts of `/proc` that are empty in machines.
+const PROC_COVERED: [&str; 6] = [
+    "kcore",
+    "keys",
+    "kmsg",
+    "sched_debug",
+    "timer_list",
+    "latency_stats",
+];
+
+/// Assembles the root and makes it this process's. The mount namespace must be the
+/// machine's own, a copy of the spawner's.
+pub(super) fn assemble(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
+    let root = mount_root(stage, boot)?;
+    std::env::set_current_dir(stage.path.join("root"))
+        .map_err(failed("cannot enter", &stage.path))?;
+    for (from, to) in &stage.lent {
+        // What an earlier command has removed or replaced is not brought back.
+        let _ = bind_inside(from, root.as_fd(), to);
+    }
+    mount_proc(stage, boot)?;
+    attach(clone_tree(&stage.path.join("dev"))?, Path::new("dev"))?;
+    mount_new(
+        "tmpfs",
+        Path::new("dev/shm"),
+        SAFE | MountFlags::NOEXEC,
+        c"mode=1777",
+    )?;
+    mount_new(
+        "devpts",
+        Path::new("dev/pts"),
+        MountFlags::NOSUID | MountFlags::NOEXEC,
+        c"newinstance,ptmxmode=0666,mode=620",
+    )?;
+    mount_run(Path::new("run"))?;
+    mount_sys(boot)?;
+    pivot()
+}
+
+/// Mounts an empty `/run`.
+pub(super) fn mount_run(path: &Path) -> Result<(), Failure> {
+    mount_new("tmpfs", path, SAFE, c"mode=755")
+}
+
+/// Empties `/run` and `/dev/shm` of a machine that has run something before.
+pub(super) fn renew_volatile() -> Result<(), Failure> {
+    for (path, options) in [("/run", c"mode=755"), ("/dev/shm", c"mode=1777")] {
+        let used = fs::read_dir(path)
+            .map_err(failed("cannot read", path))?
+            .next()
+            .is_some();
+        if used {
+            unmount(path, UnmountFlags::DETACH).map_err(failed("cannot empty", path))?;
+            mount_new("tmpfs", Path::new(path), SAFE, options)?;
+        }
+    }
+    Ok(())
+}
+
+fn mount_root(stage: &Stage, boot: &Boot) -> Result<OwnedFd, Failure> {
+    let (upper, work) = (boot.dir.join("upper"), boot.dir.join("work"));
+    for folder in [&boot.dir, &upper, &work] {
+        fs::create_dir(folder).map_err(failed("cannot make", folder))?;
+    }
+    let mut lower: Vec<PathBuf> = boot.layers.clone();
+    lower.push(stage.path.join("host"));
+    let overlay = mount_overlay(&Overlay {
+        lower: &lower,
+        upper: Some((&upper, &work)),
+        user_attributes: stage.user_namespace,
+    })?;
+    let place = stage.path.join("root");
+    attach(&overlay, &place)?;
+    open(
+        &place,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(failed("cannot open", &place))
+}
+
+fn mount_proc(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
+    let flags = SAFE | MountFlags::NOEXEC;
+    if let Err(failure) = mount_new("proc", Path::new("proc"), flags, c"") {
+        // In a container, parts of whose `/proc` are covered, a fresh one is refused.
+        return match failure.errno {
+            Some(libc::EPERM) => bind(Path::new("/proc"), Path::new("proc"), 0),
+            _ => Err(failure),
+        };
+    }
+    if stage.pid_limit {
+        limit_processes(boot.processes);
+    }
+    for name in PROC_READ_ONLY {
+        let path = Path::new("proc").join(name);
+        if path.exists() {
+            bind(&path, &path, READ_ONLY)?;
+        }
+    }
+    for name in PROC_COVERED {
+        let path = Path::new("proc").join(name);
+        if path.exists() {
+            bind(&stage.path.join("empty"), &path, READ_ONLY)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bounds the process ids of this namespace: with no id there is no process. The first
+/// 300 are not given out a second time. Before kernel 6.14 this would be the host's own
+/// bound.
+fn limit_processes(processes: u32) {
+    let highest = processes.saturating_add(300);
+    let _ = fs::write("proc/sys/kernel/pid_max", highest.to_string());
+}
+
+/// A fresh view without the host's control groups; where that is refused, the host's,
+/// read-only.
+fn mount_sys(boot: &Boot) -> Result<(), Failure> {
+    let flags = SAFE | MountFlags::NOEXEC | MountFlags::RDONLY;
+    match mount_new("sysfs", Path::new("sys"), flags, c"") {
+        Ok(()) => Ok(()),
+        Err(_) if !boot.isolate_network => bind(Path::new("/sys"), Path::new("sys"), READ_ONLY),
+        // Of the host's network devices nothing is to be seen.
+        Err(_) => Ok(()),
+    }
+}
+
+fn pivot() -> Result<(), Failure> {
+    rustix::process::pivot_root(".", ".").map_err(|error| {
+        let failure =
+            failed::<io::Error>("cannot change the root to", "the machine's")(error.into());
+        match error {
+            rustix::io::Errno::PERM => failure.with_remedy(
+                "allow pivot_root in the container's seccomp profile, or use `--engine docker`",
+            ),
+            rustix::io::Errno::INVAL => failure.with_remedy(
+                "the root file system is an initial ramdisk; run from a mounted one, or use \
+                 `--engine docker`",
+            ),
+            _ => failure,
+        }
+    })?;
+    unmount(".", UnmountFlags::DETACH).map_err(failed("cannot leave", "the host's root"))?;
+    std::env::set_current_dir("/").map_err(failed("cannot enter", "/"))
+}
+
+/// Brings the loopback device up.
+pub(super) fn raise_loopback() -> Result<(), Failure> {
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        None,
+    )
+    .map_err(failed("cannot make", "a socket"))?;
+    set_up(socket.as_fd()).map_err(failed("cannot bring up", "lo"))
+}
+
+fn set_up(socket: BorrowedFd<'_>) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: an all-zero request is a valid one.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo\0") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the request is complete and outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

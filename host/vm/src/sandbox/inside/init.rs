@@ -1,0 +1,163 @@
+//! The first process of a machine.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::thread::CapabilitySet;
+
+use super::assemble::{HOSTNAME, assemble, raise_loopback, renew_volatile};
+use super::jobs::Jobs;
+use super::signals;
+use super::stage::Stage;
+use crate::sandbox::failure::{Failure, failed};
+use crate::sandbox::wire::{self, Boot, Exec, FromMachine, ToMachine};
+
+/// Capabilities that commands keep (vm reference, A5).
+const KEPT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT);
+
+/// Becomes a machine. Returns when nobody can ask it for anything any more.
+pub(super) fn run(stage: &Stage, boot: &Boot, socket: &OwnedFd) {
+    match prepare(stage, boot) {
+        Ok((signals, null)) => {
+            if wire::send(socket, &FromMachine::Ready, &[]).is_ok() {
+                serve(socket, &signals, &null);
+            }
+        }
+        Err(failure) => {
+            let _ = wire::send(socket, &FromMachine::Failed(failure), &[]);
+        }
+    }
+}
+
+fn prepare(stage: &Stage, boot: &Boot) -> Result<(OwnedFd, OwnedFd), Failure> {
+    // The spawner is its parent; if that has died already, the socket is at its end.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(failed("cannot tie", "the machine to its spawner"))?;
+    let signals = signals::take_over().map_err(failed("cannot watch", "child processes"))?;
+    for file in &boot.cgroups {
+        std::fs::write(file, "0").map_err(failed("cannot enter the control group", file))?;
+    }
+    rustix::system::sethostname(HOSTNAME.as_bytes())
+        .map_err(failed("cannot set", "the host name"))?;
+    if boot.isolate_network {
+        raise_loopback()?;
+    }
+    assemble(stage, boot)?;
+    lock_down()?;
+    let null = std::fs::File::open("/dev/null").map_err(failed("cannot open", "/dev/null"))?;
+    Ok((signals, null.into()))
+}
+
+/// What holds for every command. This process itself keeps its capabilities, to empty
+/// `/run` later; commands get what the bounding set leaves when they are started.
+fn lock_down() -> Result<(), Failure> {
+    rustix::thread::set_no_new_privs(true).map_err(failed("cannot give up", "new privileges"))?;
+    for bit in 0..64 {
+        let capability = CapabilitySet::from_bits_retain(1 << bit);
+        if KEPT.contains(capability) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // Past the last one that the kernel knows.
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(error) => return Err(failed("cannot give up", "capabilities")(error)),
+        }
+    }
+    // A dump would be written, or handed to a program, outside the machine.
+    let _ = setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    );
+    Ok(())
+}
+
+fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd) {
+    let mut jobs = Jobs::default();
+    let mut used = false;
+    loop {
+        let mut watched = [
+            PollFd::new(socket, PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+        ];
+        let timeout = jobs
+            .deadline()
+            .map(|until| timespec(until.saturating_duration_since(Instant::now())));
+        match poll(&mut watched, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+        let (asked, ended) = (
+            !watched[0].revents().is_empty(),
+            !watched[1].revents().is_empty(),
+        );
+        if asked {
+            match wire::receive(socket.as_fd()) {
+                Ok(Some((ToMachine::Exec(exec), fds))) => {
+                    let reply = match start(&mut jobs, &exec, fds, null, used) {
+                        Ok(()) => FromMachine::Started(exec.job),
+                        Err(failure) => FromMachine::NotStarted(exec.job, failure),
+                    };
+                    used = true;
+                    if wire::send(socket, &reply, &[]).is_err() {
+                        return;
+                    }
+                }
+                Ok(Some((ToMachine::Kill(job), _))) => jobs.kill(job),
+                _ => return,
+            }
+        }
+        if ended {
+            signals::drain(signals);
+        }
+        if jobs.is_empty() && !ended {
+            continue;
+        }
+        let alone = jobs.reap();
+        for (job, end) in jobs.advance(alone) {
+            if wire::send(socket, &FromMachine::Ended(job, end), &[]).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn start(
+    jobs: &mut Jobs,
+    exec: &Exec,
+    fds: Vec<OwnedFd>,
+    null: &OwnedFd,
+    used: bool,
+) -> Result<(), Failure> {
+    let outputs: [OwnedFd; 2] = fds.try_into().map_err(|_| Failure {
+        cause: "a command came without its outputs".to_owned(),
+        errno: None,
+        remedy: None,
+    })?;
+    if used && jobs.is_empty() {
+        renew_volatile()?;
+    }
+    jobs.start(exec, &outputs, null)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
+}

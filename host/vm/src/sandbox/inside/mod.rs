@@ -1,0 +1,16 @@
+//! What runs on the other side of the process border: the spawner and each machine's
+//! first process. Nothing here is used by threads of the process that wants machines.
+
+mod assemble;
+mod command;
+mod init;
+mod jobs;
+mod mask;
+mod mounts;
+mod overlay;
+mod processes;
+mod signals;
+mod spawner;
+mod stage;
+
+pub use spawner::spawner_main;

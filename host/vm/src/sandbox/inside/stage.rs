@@ -1,0 +1,285 @@
+//! What all machines of one spawner share, built once in the spawner's own mount
+//! namespace. A machine's namespace starts as a copy of it.
+//!
+//! ```text
+//! STAGE/            a tmpfs
+//!   mask/           what hides (mask.rs)
+//!   host/           lowest layer of every machine
+//!   bound/N         host folders that lie over it, read-only
+//!   lent/N          `[host] expose`
+//!   dev/            device nodes
+//!   empty, void/    cover a file, a folder
+//!   root/           where a machine assembles its root
+//! ```
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::mount::MountFlags;
+
+use super::mask::{Mask, is_seen};
+use super::mounts::{READ_ONLY, attach, bind, clone_tree, mount_new, mount_setattr};
+use super::overlay::{Overlay, mount_overlay};
+use crate::sandbox::failure::{Failure, failed};
+use crate::sandbox::wire::Setup;
+
+/// Names of files that hold credentials wherever they lie; covered in lent folders.
+const CREDENTIALS: [&str; 9] = [
+    "credentials",
+    "credentials.toml",
+    "credentials.json",
+    ".credentials",
+    ".git-credentials",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    "auth.json",
+];
+
+/// Host folders that lie, read-only, over the lowest layer where the host's root cannot
+/// be a layer itself.
+const BOUND: [&str; 12] = [
+    "usr", "etc", "opt", "srv", "nix", "var/lib", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
+];
+
+/// The prepared stage.
+pub(super) struct Stage {
+    pub(super) path: PathBuf,
+    pub(super) user_namespace: bool,
+    /// Whether host folders are bound rather than a layer.
+    pub(super) bound: bool,
+    /// From where on the stage to where in a machine, in order.
+    pub(super) lent: Vec<(PathBuf, PathBuf)>,
+    pub(super) exposed: Vec<PathBuf>,
+    /// Whether a process id namespace has a bound of its own.
+    pub(super) pid_limit: bool,
+}
+
+impl Stage {
+    /// Builds the stage. The calling process must have a mount namespace of its own.
+    pub(super) fn build(setup: &Setup, user_namespace: bool) -> Result<Self, Failure> {
+        let path = setup.stage.clone();
+        mount_new("tmpfs", &path, MountFlags::NOSUID, c"mode=755")?;
+        for folder in ["mask", "host", "bound", "lent", "dev", "void", "root"] {
+            make(&path.join(folder))?;
+        }
+        fs::write(path.join("empty"), b"").map_err(failed("cannot write", &path))?;
+        let exposed: Vec<PathBuf> = setup
+            .exposed
+            .iter()
+            .filter(|folder| folder.is_dir())
+            .cloned()
+            .collect();
+        let mut stage = Self {
+            path,
+            user_namespace,
+            bound: false,
+            lent: Vec::new(),
+            exposed,
+            pid_limit: has_pid_limit(),
+        };
+        let mask = stage.path.join("mask");
+        Mask {
+            root: &mask,
+            user_attributes: user_namespace,
+        }
+        .build(&stage.exposed, &setup.hidden)?;
+        if user_namespace || !stage.layer_host()? {
+            stage.bound = true;
+            stage.bind_host(&mask)?;
+        } else {
+            stage.lend_other_mounts(&setup.hidden)?;
+        }
+        stage.build_dev()?;
+        stage.lend_exposed()?;
+        Ok(stage)
+    }
+
+    /// Lays the mask over the host's root. False where the root is itself an overlay, so
+    /// that machines would stack too deep.
+    fn layer_host(&self) -> Result<bool, Failure> {
+        const OVERLAYFS: u64 = 0x794c_7630;
+        let kind = rustix::fs::statfs("/").map_err(failed("cannot examine", "/"))?;
+        if kind.f_type as u64 == OVERLAYFS {
+            return Ok(false);
+        }
+        let lower = [self.path.join("mask"), PathBuf::from("/")];
+        let overlay = mount_overlay(&Overlay {
+            lower: &lower,
+            upper: None,
+            user_attributes: false,
+        })?;
+        attach(&overlay, &self.path.join("host"))?;
+        Ok(true)
+    }
+
+    /// Makes the lowest layer of folders and links alone, and lends the host's folders
+    /// over it.
+    fn bind_host(&mut self, mask: &Path) -> Result<(), Failure> {
+        let host = self.path.join("host");
+        for (name, mode) in [
+            ("boot", 0o755),
+            ("dev", 0o755),
+            ("home", 0o755),
+            ("media", 0o755),
+            ("mnt", 0o755),
+            ("proc", 0o555),
+            ("root", 0o700),
+            ("run", 0o755),
+            ("sys", 0o555),
+            ("tmp", 0o1777),
+            ("workspace", 0o755),
+            ("var", 0o755),
+            ("var/cache", 0o755),
+            ("var/log", 0o755),
+            ("var/spool", 0o755),
+            ("var/tmp", 0o1777),
+        ] {
+            make(&host.join(name))?;
+            fs::set_permissions(host.join(name), fs::Permissions::from_mode(mode))
+                .map_err(failed("cannot set the mode of", host.join(name)))?;
+        }
+        for (name, target) in [("var/run", "/run"), ("var/lock", "/run/lock")] {
+            symlink(target, host.join(name)).map_err(failed("cannot link", name))?;
+        }
+        for name in BOUND {
+            self.bind_host_folder(name, mask, &host)?;
+        }
+        for folder in self.exposed.clone() {
+            let relative = folder.strip_prefix("/").unwrap_or(&folder);
+            if !is_seen(relative) {
+                fs::create_dir_all(host.join(relative)).map_err(failed("cannot make", &folder))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bind_host_folder(&mut self, name: &str, mask: &Path, host: &Path) -> Result<(), Failure> {
+        let source = Path::new("/").join(name);
+        let Ok(found) = fs::symlink_metadata(&source) else {
+            return Ok(());
+        };
+        if found.is_symlink() {
+            let target = fs::read_link(&source).map_err(failed("cannot read the link", &source))?;
+            return symlink(target, host.join(name)).map_err(failed("cannot link", &source));
+        }
+        make(&host.join(name))?;
+        let slot = self.path.join("bound").join(name.replace('/', "-"));
+        make(&slot)?;
+        let masked = mask.join(name);
+        let lower = [masked.clone(), source.clone()];
+        let overlay = Overlay {
+            lower: &lower,
+            upper: None,
+            user_attributes: self.user_namespace,
+        };
+        match masked.is_dir().then(|| mount_overlay(&overlay)) {
+            Some(Ok(overlay)) => attach(&overlay, &slot)?,
+            // Nothing to hide, or mounts below that cannot be parted from it.
+            _ => bind(&source, &slot, READ_ONLY)?,
+        }
+        self.lent.push((slot, source));
+        Ok(())
+    }
+
+    /// Lends other file systems that are mounted below what machines see: a layer does
+    /// not reach into them.
+    fn lend_other_mounts(&mut self, hidden: &[PathBuf]) -> Result<(), Failure> {
+        let table = fs::read_to_string("/proc/self/mountinfo")
+            .map_err(failed("cannot read", "/proc/self/mountinfo"))?;
+        let mut found: Vec<PathBuf> = table
+            .lines()
+            .filter_map(|line| line.split(' ').nth(4))
+            .filter(|path| !path.contains('\\'))
+            .map(PathBuf::from)
+            .filter(|path| path.strip_prefix("/").is_ok_and(is_seen) && path.is_dir())
+            .filter(|path| !hidden.iter().any(|folder| path.starts_with(folder)))
+            .filter(|path| {
+                self.path
+                    .join("host")
+                    .join(path.strip_prefix("/").unwrap_or(path))
+                    .is_dir()
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        let mut last: Option<PathBuf> = None;
+        for path in found {
+            if last.as_ref().is_some_and(|above| path.starts_with(above)) {
+                continue;
+            }
+            let slot = self.path.join("bound").join(self.lent.len().to_string());
+            make(&slot)?;
+            bind(&path, &slot, READ_ONLY)?;
+            self.lent.push((slot, path.clone()));
+            last = Some(path);
+        }
+        Ok(())
+    }
+
+    fn lend_exposed(&mut self) -> Result<(), Failure> {
+        for (index, folder) in self.exposed.clone().into_iter().enumerate() {
+            let slot = self.path.join("lent").join(index.to_string());
+            make(&slot)?;
+            bind(&folder, &slot, READ_ONLY | libc::MOUNT_ATTR_NODEV)?;
+            for name in CREDENTIALS {
+                let file = slot.join(name);
+                if file.exists() {
+                    let cover = if file.is_dir() { "void" } else { "empty" };
+                    bind(&self.path.join(cover), &file, READ_ONLY)?;
+                }
+            }
+            self.lent.push((slot, folder));
+        }
+        Ok(())
+    }
+
+    fn build_dev(&self) -> Result<(), Failure> {
+        let dev = self.path.join("dev");
+        mount_new(
+            "tmpfs",
+            &dev,
+            MountFlags::NOSUID | MountFlags::NOEXEC,
+            c"mode=755,size=64k",
+        )?;
+        for name in ["null", "zero", "full", "random", "urandom", "tty"] {
+            let node = dev.join(name);
+            fs::write(&node, b"").map_err(failed("cannot make", &node))?;
+            let tree = clone_tree(&Path::new("/dev").join(name))?;
+            attach(&tree, &node)?;
+        }
+        for (name, target) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ] {
+            symlink(target, dev.join(name)).map_err(failed("cannot link", dev.join(name)))?;
+        }
+        for name in ["shm", "pts", "mqueue"] {
+            make(&dev.join(name))?;
+        }
+        let tree = clone_tree(&dev)?;
+        // Only the folder itself: a device on a read-only mount can still be written to.
+        mount_setattr(tree.as_fd(), READ_ONLY | libc::MOUNT_ATTR_NOEXEC)
+            .map_err(failed("cannot protect", &dev))?;
+        attach(&tree, &dev)
+    }
+}
+
+fn make(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(failed("cannot make", path))
+}
+
+/// Since kernel 6.14 `pid_max` belongs to the namespace.
+fn has_pid_limit() -> bool {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release
+        .split(|letter: char| !letter.is_ascii_digit())
+        .map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(14))
+}
