@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+pub(crate) use trash::remove as remove_tree;
+
 use crate::error::VmError;
 
 /// The state folder of one user, laid out and checked.

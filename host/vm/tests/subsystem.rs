@@ -251,6 +251,49 @@ async fn an_ephemeral_subsystem_works_and_leaves_nothing() {
     assert!(!folder.exists());
 }
 
+#[tokio::test]
+async fn source_that_was_synced_is_good_after_a_power_loss() {
+    let world = World::new();
+    let tree = TempDir::new().unwrap();
+    fs::write(tree.path().join("file"), "text").unwrap();
+    for (sync, copied) in [(false, 1), (true, 0)] {
+        let run = world.run(u64::MAX);
+        run.settle().await;
+        let options = FreezeOptions::default();
+        let frozen = run.freeze_source(tree.path(), options).await.unwrap();
+        let manifest = frozen.layers()[0].join("../../manifest");
+        if sync {
+            run.sync().await.unwrap();
+        }
+        // As if another boot had written it.
+        let mut bytes = fs::read(&manifest).unwrap();
+        bytes[24..40].fill(7);
+        fs::write(&manifest, bytes).unwrap();
+        let frozen = run.freeze_source(tree.path(), options).await.unwrap();
+        assert_eq!(frozen.stats().copied_files, copied);
+    }
+}
+
+#[tokio::test]
+async fn the_source_of_a_folder_that_is_gone_goes_when_no_build_uses_it() {
+    let world = World::new();
+    let tree = TempDir::new().unwrap();
+    fs::write(tree.path().join("file"), "text").unwrap();
+    let stores = || fs::read_dir(world.state.source()).unwrap().count();
+    let run = world.run(u64::MAX);
+    run.settle().await;
+    let frozen = run
+        .freeze_source(tree.path(), FreezeOptions::default())
+        .await
+        .unwrap();
+    tree.close().unwrap();
+    assert_eq!(run.reap().await.unwrap(), 0);
+    assert!(frozen.layers()[0].join("workspace/file").exists());
+    drop(frozen);
+    assert!(run.reap().await.unwrap() > 0);
+    assert_eq!(stores(), 0);
+}
+
 #[test]
 fn it_opens_without_a_runtime() {
     let world = World::new();

@@ -102,10 +102,6 @@ impl Registry {
         })
     }
 
-    pub(super) fn state(&self) -> &StateDir {
-        &self.state
-    }
-
     pub(super) fn boot_id(&self) -> &str {
         &self.boot_id
     }

@@ -81,11 +81,7 @@ impl Entry {
     }
 }
 
-#[expect(
-    clippy::unnecessary_fallible_conversions,
-    clippy::useless_conversion,
-    reason = "the width and sign of these fields differ between architectures"
-)]
+/// The width and sign of these fields differ between architectures.
 fn nanoseconds(seconds: impl TryInto<i64>, nanoseconds: impl TryInto<i64>) -> i64 {
     seconds
         .try_into()

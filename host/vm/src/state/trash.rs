@@ -41,7 +41,7 @@ pub(super) fn empty(trash: &Path) -> usize {
 
 /// Deletes a tree, even where its folders have no write permission: source trees have
 /// such, and overlayfs makes work folders with mode 000.
-fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.is_dir() {
         return fs::remove_file(path);
     }

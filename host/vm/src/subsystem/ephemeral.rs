@@ -1,11 +1,11 @@
 //! A state folder that goes with its owner.
 
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::VmError;
-use crate::state::io_error;
+use crate::state::{io_error, remove_tree};
 
 /// A folder in the system's temporary folder, removed when dropped.
 #[derive(Debug)]
@@ -14,6 +14,10 @@ pub(super) struct Ephemeral {
 }
 
 impl Ephemeral {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "its users keep nothing, so they have no folder to name"
+    )]
     pub(super) fn make() -> Result<Self, VmError> {
         let path = std::env::temp_dir().join(format!("hm-{}", uuid::Uuid::new_v4()));
         DirBuilder::new()
@@ -30,7 +34,7 @@ impl Ephemeral {
 
 impl Drop for Ephemeral {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
+        if let Err(error) = remove_tree(&self.path) {
             tracing::debug!(path = %self.path.display(), %error, "cannot delete");
         }
     }

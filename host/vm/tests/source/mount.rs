@@ -4,15 +4,15 @@ use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 
-use hm_vm::FrozenSource;
-use hm_vm::source::Flavour;
+use hm_vm::source::{self, Flavour};
+use hm_vm::{FrozenSource, StateDir, VmError};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tempfile::TempDir;
 
-use crate::tree::{Tree, World, read};
+use crate::tree::{Tree, World, merge, read};
 
-/// Reads the layers through an overlay, in a thread with mounts of its own.
+/// Reads the layers through an overlay.
 fn through_the_kernel(frozen: &FrozenSource, flavour: Flavour) -> Tree {
     let scratch = TempDir::new().unwrap();
     let at = scratch.path();
@@ -35,33 +35,65 @@ fn through_the_kernel(frozen: &FrozenSource, flavour: Flavour) -> Tree {
         Flavour::User => ",userxattr",
     };
     let data = format!(
-        "lowerdir={},upperdir={at},workdir={at}/work{user}",
+        "lowerdir={},upperdir={at}/upper,workdir={at}/work{user}",
         lower.join(":"),
-        at = at.join("upper").display(),
-    )
-    .replace("upper/work", "work");
-    std::thread::scope(|scope| {
-        scope
-            .spawn(|| {
-                // SAFETY: only this thread gets other mounts, and it opens nothing that
-                // others rely on.
-                unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
-                let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-                mount_change("/", private).unwrap();
-                let data = CString::new(data).unwrap();
-                mount(
-                    "overlay",
-                    at.join("root"),
-                    "overlay",
-                    MountFlags::empty(),
-                    data.as_c_str(),
-                )
-                .unwrap();
-                read(&at.join("root/workspace"))
-            })
-            .join()
-            .unwrap()
+        at = at.display(),
+    );
+    with_own_mounts(|| {
+        let data = CString::new(data).unwrap();
+        mount(
+            "overlay",
+            at.join("root"),
+            "overlay",
+            MountFlags::empty(),
+            data.as_c_str(),
+        )
+        .unwrap();
+        read(&at.join("root/workspace"))
     })
+}
+
+/// Runs in a thread with mounts of its own, as do the threads that it starts.
+fn with_own_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // SAFETY: only this thread gets other mounts, and it opens nothing that
+            // others rely on.
+            unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change("/", private).unwrap();
+            work()
+        });
+        thread.join().unwrap()
+    })
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_nothing_half_made() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::with_ballast();
+    let folder = TempDir::new().unwrap();
+    with_own_mounts(|| {
+        let size = CString::new("size=64k,mode=700").unwrap();
+        mount(
+            "tmpfs",
+            folder.path(),
+            "tmpfs",
+            MountFlags::empty(),
+            size.as_c_str(),
+        )
+        .unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let error = source::freeze(&state, world.root(), &world.options).unwrap_err();
+        assert!(matches!(error, VmError::Unavailable { .. }), "{error}");
+        assert!(error.remedy().unwrap().contains("free some space"));
+        state.empty_trash();
+        world.write("ballast", "small enough");
+        let frozen = source::freeze(&state, world.root(), &world.options).unwrap();
+        assert_eq!(merge(&frozen, world.options.flavour), read(world.root()));
+    });
 }
 
 /// Each round changes the tree; after each, both must be the same.
