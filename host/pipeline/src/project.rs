@@ -1,6 +1,7 @@
 //! A project's pipelines: the files of `.hm/`, or one document that is handed in.
 
 mod catalog;
+mod choose;
 mod discover;
 mod kind;
 mod rendered;

@@ -339,3 +339,48 @@ fn hostile_nesting_is_refused() {
     assert!(faults(&deep)[0].contains("nested deeper than 64 levels"));
     assert!(parse(&with(r#""label": "[[[[ not nesting \" [[[[""#)).is_ok());
 }
+
+#[test]
+fn no_damage_to_a_document_is_a_panic() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/pipelines");
+    let json = std::fs::read_to_string(folder.join("wire-extras.json")).unwrap();
+    let toml = "image = \"é\"\nenv = { A = \"1\" }\n[steps.a]\nrun = \"x\\u0041\"\nneeds = [\"b\"]\n\
+                cache = { all = [{ ttl = \"1d\" }, \"forever\"] }\n[steps.b]\nrun = \"y\"\n";
+    let root = std::path::Path::new("/nonexistent");
+    let keys = hm_pipeline::KeyInputs {
+        org: "o",
+        now: 1,
+        root,
+    };
+    let check = |bytes: Vec<u8>| {
+        let Ok(source) = Source::from_bytes("x", bytes) else {
+            return;
+        };
+        if let Err(error) = ir::parse(&source, "x", DEFAULT_IMAGE) {
+            assert!(!error.to_string().is_empty());
+        }
+        let pipeline = hm_pipeline::toml::parse(&source, "x", DEFAULT_IMAGE, &keys);
+        assert_ne!(pipeline.checked.err(), Some(Vec::new()));
+    };
+    let pieces: [&[u8]; 10] = [
+        b"",
+        b"\"",
+        b"\\",
+        b"{",
+        b"]",
+        b"null",
+        b"\\u0000",
+        b"\\ud800",
+        b"-1",
+        "é".as_bytes(),
+    ];
+    for text in [json.as_bytes(), toml.as_bytes()] {
+        for at in 0..text.len() {
+            check(text[..at].to_vec());
+            let piece = pieces[at % pieces.len()];
+            for cut in [0, 1, 5] {
+                check([&text[..at], piece, &text[(at + cut).min(text.len())..]].concat());
+            }
+        }
+    }
+}
