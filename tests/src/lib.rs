@@ -1,1 +1,33 @@
-//! placeholder
+//! What the whole-program tests share: a project in a folder of its own, the real `hm` run
+//! on it, what it said, and what it left behind.
+//!
+//! Nothing here looks inside `hm`. Every child has a limit of time, so that a hang is a
+//! failed test; every test has folders of its own, so that tests may run side by side.
+//! Compiled components alone are shared, as they are expensive and never change.
+
+mod build;
+mod capture;
+mod finished;
+mod guest;
+mod invocation;
+mod leftovers;
+mod pipeline;
+mod program;
+mod project;
+mod python;
+mod requirement;
+mod running;
+mod terminal;
+
+pub use build::{Build, Line, StepRun, Stream};
+pub use finished::Finished;
+pub use guest::guest;
+pub use invocation::{Invocation, LIMIT};
+pub use leftovers::{assert_nothing_left, processes_with};
+pub use pipeline::{Document, Pipeline, document, samples};
+pub use program::{hm, shared_folder, workspace};
+pub use project::Project;
+pub use python::python_path;
+pub use requirement::cannot;
+pub use running::Running;
+pub use terminal::{Seen, Terminal};

@@ -1,0 +1,31 @@
+//! Components for the tests, built as a stranger builds them: outside the workspace.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use hm_guest_toolchain::{Build, Profile, Toolchain};
+
+use crate::program::{shared_folder, workspace};
+
+/// Builds `tests/guests/NAME` and returns its file; cargo rebuilds only what changed, and
+/// one test at a time.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn guest(name: &str, package: &str) -> PathBuf {
+    let folder = shared_folder("guests");
+    let lock = File::create(folder.join("lock")).expect("a folder of our own");
+    lock.lock().expect("the file system knows locks");
+    let toolchain = Toolchain::find().unwrap_or_else(|error| panic!("{error}"));
+    let manifest_dir = workspace().join("tests/guests").join(name);
+    let build = Build {
+        manifest_dir: &manifest_dir,
+        package,
+        target_dir: &folder.join("target"),
+        profile: Profile::Release,
+        locked: false,
+    };
+    toolchain
+        .build(&build)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
