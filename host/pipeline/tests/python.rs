@@ -334,3 +334,51 @@ fn a_file_that_ends_the_process_is_a_fault() {
         "{error}"
     );
 }
+
+#[test]
+fn a_project_chooses_among_python_pipelines_too() {
+    let Some(python) = python() else { return };
+    let project = Project::new(&[
+        (".hm/broken.py", "raise ValueError('no')\n"),
+        (".hm/good.py", GOOD),
+        (".hm/twice.py", &GOOD.replace("\"good\"", "\"same\"")),
+        (".hm/same.toml", "[steps.a]\nrun = \"true\"\n"),
+    ]);
+    let inputs = hm_pipeline::project::Inputs {
+        python,
+        org: "default".to_owned(),
+        now: NOW,
+        default_image: "ubuntu:24.04".to_owned(),
+    };
+    let found = hm_pipeline::project::Project::find(project.0.path()).unwrap();
+    let catalog = found.catalog(&inputs).unwrap();
+    let good = catalog.choose(Some("good")).unwrap();
+    assert_eq!(
+        (good.plan.pipeline.as_str(), good.file.as_str()),
+        ("good", ".hm/good.py")
+    );
+    let warnings: Vec<_> = good.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(
+        warnings[0],
+        ".hm/broken.py was left out: .hm/broken.py:1:1: ValueError: no"
+    );
+    let twice = catalog.choose(Some("same")).unwrap_err();
+    assert_eq!(twice.kind(), ErrorKind::Invalid);
+    assert!(
+        twice.to_string().contains(".hm/same.toml and .hm/twice.py"),
+        "{twice}"
+    );
+    let broken = catalog.choose(Some("broken")).unwrap_err();
+    assert_eq!(
+        broken.to_string(),
+        "1 problem in .hm/broken.py\n.hm/broken.py:1:1: ValueError: no\n  \
+         at .hm/broken.py:1: raise ValueError('no')"
+    );
+    let of_file = hm_pipeline::project::Catalog::of_file(
+        &project.0.path().join(".hm/good.py"),
+        project.0.path(),
+        &inputs,
+    );
+    assert_eq!(of_file.unwrap().choose(None).unwrap().slug, "good");
+}
