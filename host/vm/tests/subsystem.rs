@@ -219,6 +219,7 @@ async fn the_start_reaps_and_a_broken_registry_is_only_a_warning() {
     let world = World::new();
     world.store("key").await;
     fs::write(world.state.registry(), vec![7; 10_000]).unwrap();
+    fs::remove_file(world.state.root().join("registry.sqlite-wal")).unwrap();
     fs::write(world.state.trash().join("leaving"), "").unwrap();
     let engine = Arc::new(FolderEngine::default());
     let run = Subsystem::open(SubsystemConfig::new(world.state.clone(), engine.clone())).unwrap();

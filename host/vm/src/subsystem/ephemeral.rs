@@ -14,7 +14,7 @@ pub(super) struct Ephemeral {
 }
 
 impl Ephemeral {
-    #[expect(
+    #[allow(
         clippy::disallowed_methods,
         reason = "its users keep nothing, so they have no folder to name"
     )]

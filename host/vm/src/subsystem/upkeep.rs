@@ -105,7 +105,11 @@ impl Subsystem {
             let folder = File::open(root).map_err(io_error("cannot open", root))?;
             rustix::fs::syncfs(&folder).map_err(io_error("cannot write out", root))?;
             source::mark_synced(&stores);
-            newest.map_or(Ok(()), |newest| registry.mark_synced(newest))
+            if let Some(newest) = newest {
+                registry.mark_synced(newest)?;
+                registry.checkpoint()?;
+            }
+            Ok(())
         })
         .await
     }
