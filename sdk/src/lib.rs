@@ -42,10 +42,8 @@
 //! linker, and run it: `hm run --backend FILE.wasm`.
 //!
 //! What a backend calls is what it asks the user for: [`vm`] and [`source`] are grants,
-//! [`clock`] and [`log`] are free. Calls that are never made leave no import behind.
-//! There is no clock, file, socket or output in `std` on this target. The crate also
-//! compiles natively, for lints and for tests of what makes no calls: outside a
-//! component every call panics.
+//! [`clock`] and [`log`] are free; `std` has no clock, file, socket or output here. The
+//! crate also compiles natively, for lints and tests: there every call panics.
 
 mod adapter;
 mod backend;

@@ -42,13 +42,19 @@ const OUTER_CARGO: &[&str] = &[
     "OUT_DIR",
 ];
 
+/// Returns a command that sees the toolchain that is active here.
+pub(crate) fn active(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    command
+}
+
 /// Returns a command without the variables of an outer cargo.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
+    let mut command = active(program);
     for variable in OUTER_CARGO {
         command.env_remove(variable);
     }
-    command.stdin(Stdio::null());
     command
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::ToolchainError;
-use crate::command::{command, run};
+use crate::command::{active, command, run};
 
 /// What components are built for.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -47,8 +47,8 @@ impl Toolchain {
     pub fn find() -> Result<Self, ToolchainError> {
         let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let sysroot = sysroot(&rustc)?;
-        let active = sysroot.join("lib/rustlib").join(TARGET).is_dir();
-        let web = if active { Ok(()) } else { web_packages() };
+        let has_target = sysroot.join("lib/rustlib").join(TARGET).is_dir();
+        let web = if has_target { Ok(()) } else { web_packages() };
         if let Err(cause) = web {
             let cause = format!(
                 "{} lacks the target {TARGET}, and {cause}",
@@ -57,7 +57,7 @@ impl Toolchain {
             return Err(ToolchainError::Missing { cause });
         }
         let (linker, wasm_ld) = linker(&sysroot)?;
-        Ok(if active {
+        Ok(if has_target {
             let rustc = sysroot.join("bin/rustc");
             Self {
                 kind: ToolchainKind::Active,
@@ -86,7 +86,7 @@ impl Toolchain {
 
 /// Returns the folder of the toolchain that `rustc` belongs to.
 fn sysroot(rustc: &OsString) -> Result<PathBuf, ToolchainError> {
-    let printed = run(command(rustc).args(["--print", "sysroot"]))?;
+    let printed = run(active(rustc).args(["--print", "sysroot"]))?;
     Ok(PathBuf::from(printed.trim()))
 }
 

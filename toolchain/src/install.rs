@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::command::{command, run};
+use crate::command::{active, run};
 use crate::find::TARGET;
 use crate::{Toolchain, ToolchainError};
 
@@ -29,7 +29,7 @@ impl Toolchain {
             }
         }
         progress("adding the target wasm32-unknown-unknown with rustup");
-        match run(command("rustup").args(["target", "add", TARGET])) {
+        match run(active("rustup").args(["target", "add", TARGET])) {
             Ok(_) => return Self::find(),
             Err(error) => tried.push(error.to_string()),
         }
@@ -45,14 +45,14 @@ impl Toolchain {
 
 fn apt_get() -> Result<(), ToolchainError> {
     let install = || {
-        run(command("apt-get")
+        run(active("apt-get")
             .args(["install", "-y", "--no-install-recommends"])
             .args(PACKAGES)
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
     // The lists of a container are often absent or old; a first try costs nothing.
     if install().is_err() {
-        run(command("apt-get").arg("update"))?;
+        run(active("apt-get").arg("update"))?;
         install()?;
     }
     Ok(())
@@ -60,5 +60,5 @@ fn apt_get() -> Result<(), ToolchainError> {
 
 /// Returns true if this process may install packages.
 fn is_root() -> bool {
-    run(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+    run(active("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
