@@ -178,10 +178,10 @@ fn make_two(name: &str, options: &MachineOptions, pids: bool) -> io::Result<Cgro
 pub(super) fn remove(name: &str) {
     for controller in ["memory", "cpu", "pids", ""] {
         let folder = Path::new(ROOT).join(controller).join(OURS).join(name);
-        if folder.is_dir() {
-            if let Err(error) = fs::remove_dir(&folder) {
-                tracing::debug!(folder = %folder.display(), %error, "cannot remove");
-            }
+        if folder.is_dir()
+            && let Err(error) = fs::remove_dir(&folder)
+        {
+            tracing::debug!(folder = %folder.display(), %error, "cannot remove");
         }
     }
 }

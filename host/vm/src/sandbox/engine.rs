@@ -79,6 +79,23 @@ impl SandboxEngine {
         self.running().await.map(drop)
     }
 
+    /// Returns what the spawner found to work here.
+    pub(super) async fn stage(&self) -> Result<wire::Stage, VmError> {
+        Ok(self.running().await?.spawner.stage.clone())
+    }
+
+    /// Makes a source layer with one folder, `probe`, which goes with this engine.
+    pub(super) async fn scratch_layer(&self) -> Result<PathBuf, VmError> {
+        let running = self.running().await?;
+        let layer = running
+            .place
+            .layers
+            .join(Uuid::new_v4().simple().to_string());
+        let workspace = layer.join("workspace");
+        fs::create_dir_all(workspace.join("probe")).map_err(io_error("cannot make", &workspace))?;
+        Ok(layer)
+    }
+
     /// Returns the running spawner, a new one if there is none or it has ended.
     async fn running(&self) -> Result<Arc<Running>, VmError> {
         let mut running = self.running.lock().await;

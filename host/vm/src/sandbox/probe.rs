@@ -1,10 +1,27 @@
 //! What machines need of this system, tried out: for `hm doctor`, and for the cause of a
 //! boot that fails.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock, statvfs};
+
+use super::cgroup;
+use super::config::SandboxConfig;
+use super::engine::SandboxEngine;
 use super::failure::{Failure, failed};
+use crate::backend::{Base, BootSpec, ExecSpec, ExecStatus, MachineOptions, Network, VmBackend};
+use crate::error::VmError;
+use crate::state::StateDir;
+
+/// Less room than this and the first step fails, MiB.
+const LEAST_MIB: u64 = 64;
+/// The same for files.
+const LEAST_FILES: u64 = 1000;
 
 /// One thing that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +70,204 @@ pub(super) fn user_namespace_refused(error: io::Error) -> Failure {
     failure.with_remedy(remedy)
 }
 
-/// Tries what machines need.
-pub fn probes(state_dir: &Path) -> Vec<Probe> {
-    let _ = state_dir;
-    Vec::new()
+/// How long a trial may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tries what machines need, by the very calls that a run makes: in the spawner and in
+/// machines, never in this process. What depends on something that failed is not tried.
+pub async fn probes(config: &SandboxConfig) -> Vec<Probe> {
+    let mut found = vec![state(&config.state_dir)];
+    if found[0].result.is_err() {
+        return found;
+    }
+    let engine = match SandboxEngine::open(config.clone()) {
+        Ok(engine) => engine,
+        Err(error) => return with(found, "settings", true, Err(told(&error))),
+    };
+    let stage = match engine.stage().await {
+        Ok(stage) => stage,
+        Err(error) => return with(found, "namespaces", true, Err(told(&error))),
+    };
+    let namespaces = if stage.user_namespace {
+        "in a user namespace"
+    } else {
+        "as root"
+    };
+    found = with(found, "namespaces", true, Ok(namespaces.to_owned()));
+    let image = if stage.bound {
+        "its system folders are lent, read-only: a command cannot install packages"
+    } else {
+        "its root is a layer under the machine's own: commands may change anything"
+    };
+    found = with(found, "image `host`", false, Ok(image.to_owned()));
+    let machine = trial(&engine, Network::Host).await;
+    let works = machine.is_ok();
+    found = with(found, "a machine", true, machine);
+    if works {
+        let none = trial(&engine, Network::None).await;
+        found = with(found, "network `none`", false, none);
+    }
+    let lent: Vec<String> = stage
+        .exposed
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let lent = if lent.is_empty() {
+        "none".to_owned()
+    } else {
+        lent.join(", ")
+    };
+    found = with(found, "lent folders", false, Ok(lent));
+    found.extend(limits(stage.pid_limit));
+    engine.settle().await;
+    found
+}
+
+fn with(
+    mut found: Vec<Probe>,
+    name: &'static str,
+    needed: bool,
+    result: Result<String, (String, String)>,
+) -> Vec<Probe> {
+    found.push(Probe {
+        name,
+        result,
+        needed,
+    });
+    found
+}
+
+/// Error and all its causes, and what to do.
+fn told(error: &VmError) -> (String, String) {
+    let mut cause = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(deeper) = source {
+        cause = format!("{cause}: {deeper}");
+        source = deeper.source();
+    }
+    let remedy = error
+        .remedy()
+        .unwrap_or_else(|| "use `--engine docker`".to_owned());
+    (cause, remedy)
+}
+
+/// The state folder: whether it is ours, takes locks, and has room.
+fn state(folder: &Path) -> Probe {
+    let result = StateDir::open(folder)
+        .map_err(|error| told(&error))
+        .and_then(|state| {
+            let remedy = "set HM_STATE_DIR to a folder on a local file system".to_owned();
+            let lock = File::open(state.machines())
+                .and_then(|folder| Ok(flock(&folder, FlockOperation::NonBlockingLockShared)?));
+            if let Err(error) = lock {
+                return Err((
+                    format!("{} takes no locks: {error}", folder.display()),
+                    remedy,
+                ));
+            }
+            let room = statvfs(state.root()).map_err(|error| {
+                (
+                    format!("{} cannot be examined: {error}", folder.display()),
+                    remedy,
+                )
+            })?;
+            let free = (room.f_bavail * room.f_frsize) >> 20;
+            // Without a count, as on btrfs, there is no bound.
+            if free < LEAST_MIB || (room.f_files > 0 && room.f_favail < LEAST_FILES) {
+                let cause = format!(
+                    "{} has {free} MiB and {} files left",
+                    folder.display(),
+                    room.f_favail
+                );
+                return Err((
+                    cause,
+                    "free some space there, or set HM_STATE_DIR to another disk".to_owned(),
+                ));
+            }
+            Ok(format!("{}, {free} MiB free", state.root().display()))
+        });
+    Probe {
+        name: "state folder",
+        result,
+        needed: true,
+    }
+}
+
+/// Boots a machine, deletes what a lower layer holds in it, and ends it.
+async fn trial(engine: &SandboxEngine, network: Network) -> Result<String, (String, String)> {
+    let tried = async {
+        let layer = engine.scratch_layer().await?;
+        let spec = BootSpec {
+            base: Base::Image("host".to_owned()),
+            source: Arc::from([layer]),
+            options: MachineOptions {
+                network,
+                ..MachineOptions::default()
+            },
+        };
+        let machine = engine.boot(spec).await?;
+        let command = "test -e probe && rm -r probe && test ! -e probe".to_owned();
+        let spec = ExecSpec {
+            command,
+            env: BTreeMap::new(),
+            working_dir: None,
+            timeout: None,
+        };
+        let execution = machine.exec(spec).await?;
+        let status = execution.status.await?;
+        machine.destroy().await;
+        Ok::<_, VmError>(status)
+    };
+    match tokio::time::timeout(PATIENCE, tried).await {
+        Ok(Ok(ExecStatus::Exited(0))) => {
+            Ok("boots, runs a command and deletes what a lower layer holds".to_owned())
+        }
+        Ok(Ok(status)) => Err((
+            format!("deleting what a lower layer holds failed in a machine ({status:?})"),
+            "set HM_STATE_DIR to a folder on ext4, xfs, btrfs or tmpfs".to_owned(),
+        )),
+        Ok(Err(error)) => Err(told(&error)),
+        Err(_) => Err((
+            format!(
+                "a machine did not get through `rm` in {} s",
+                PATIENCE.as_secs()
+            ),
+            "look at the kernel's log (`dmesg`) for the reason".to_owned(),
+        )),
+    }
+}
+
+/// What can be limited, and by what.
+fn limits(pid_limit: bool) -> [Probe; 2] {
+    let remedy = || "run as root, or use `--engine docker`, where limits are wanted".to_owned();
+    let groups = match cgroup::version() {
+        cgroup::Version::One => Ok("by control groups, version 1".to_owned()),
+        cgroup::Version::Two => Ok("by control groups, version 2".to_owned()),
+        cgroup::Version::None => Err((
+            "control groups cannot be made by this user: memory and processors have no limit"
+                .to_owned(),
+            remedy(),
+        )),
+    };
+    let processes = if pid_limit {
+        Ok("by the process id namespace".to_owned())
+    } else {
+        groups.clone().map_err(|_| {
+            let cause =
+                "neither kernel (before 6.14) nor control groups limit processes".to_owned();
+            (cause, remedy())
+        })
+    };
+    [
+        Probe {
+            name: "limit on processes",
+            result: processes,
+            needed: false,
+        },
+        Probe {
+            name: "limits on memory and processors",
+            result: groups,
+            needed: false,
+        },
+    ]
 }

@@ -50,6 +50,13 @@ impl Bench {
         Self { engine, folder }
     }
 
+    /// Another engine on the same state folder, as another process would have.
+    pub fn reopen(&mut self) {
+        let mut config = SandboxConfig::new(self.state());
+        config.spawner = spawner();
+        self.engine = SandboxEngine::open(config).expect("the engine opens");
+    }
+
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }

@@ -98,10 +98,10 @@ impl Mask<'_> {
             self.empty_if_there(Path::new(name))?;
         }
         for folder in hidden {
-            if let Ok(relative) = folder.strip_prefix("/") {
-                if is_seen(relative) {
-                    self.empty_if_there(relative)?;
-                }
+            if let Ok(relative) = folder.strip_prefix("/")
+                && is_seen(relative)
+            {
+                self.empty_if_there(relative)?;
             }
         }
         for name in ABSENT {
@@ -231,17 +231,18 @@ impl Mask<'_> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(failed("cannot make", &path)(error)),
             }
-            if let Ok(found) = fs::symlink_metadata(&host) {
-                if found.is_dir() && is_seen(relative) {
-                    // In a user namespace most owners cannot be given; they show as
-                    // nobody's below, too.
-                    let _ = chown(
-                        &path,
-                        Some(Uid::from_raw(found.uid())),
-                        Some(Gid::from_raw(found.gid())),
-                    );
-                    let _ = fs::set_permissions(&path, found.permissions());
-                }
+            if let Ok(found) = fs::symlink_metadata(&host)
+                && found.is_dir()
+                && is_seen(relative)
+            {
+                // In a user namespace most owners cannot be given; they show as nobody's
+                // below, too.
+                let _ = chown(
+                    &path,
+                    Some(Uid::from_raw(found.uid())),
+                    Some(Gid::from_raw(found.gid())),
+                );
+                let _ = fs::set_permissions(&path, found.permissions());
             }
         }
         Ok(())
