@@ -1,6 +1,7 @@
 //! Opening the database, and starting over when it is broken.
 
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use crate::state::{StateDir, io_error};
 /// writers was 58 ms.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The database of kept snapshots, opened by one owner. See the [module](self).
+/// The database of kept snapshots, opened by one owner. See the [module](super).
 #[derive(Debug)]
 pub struct Registry {
     state: StateDir,
@@ -103,15 +104,17 @@ impl Registry {
         })
     }
 
-    /// Moves the log of writes into the database itself and waits for the disk.
+    /// Waits until what was written so far is on the disk. It lies in the database's log:
+    /// moving it from there would make the next process's first write wait for the disk.
     ///
     /// # Errors
-    /// [`VmError::Registry`].
-    pub(crate) fn checkpoint(&self) -> Result<(), VmError> {
-        lock(&self.database)
-            .connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-            .map_err(|source| registry_error(&self.state, source))
+    /// [`VmError::Io`] if the disk fails.
+    pub(crate) fn write_out(&self) -> Result<(), VmError> {
+        let path = with_suffix(&self.state.registry(), "-wal");
+        match File::open(&path).and_then(|log| log.sync_data()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(io_error("cannot write out", &path)),
+        }
     }
 
     pub(super) fn boot_id(&self) -> &str {
@@ -314,7 +317,7 @@ fn connect(path: &Path) -> Result<Connection, Trouble> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Neither the making nor the closing waits for the disk, which can take seconds behind
-    // what steps have written: see `checkpoint`. A power loss costs the newest rows, or
+    // what steps have written: see `write_out`. A power loss costs the newest rows, or
     // a database that was just made.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "synchronous", "off")?;

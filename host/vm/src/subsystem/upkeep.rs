@@ -107,7 +107,7 @@ impl Subsystem {
             source::mark_synced(&stores);
             if let Some(newest) = newest {
                 registry.mark_synced(newest)?;
-                registry.checkpoint()?;
+                registry.write_out()?;
             }
             Ok(())
         })
