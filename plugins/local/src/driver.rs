@@ -33,6 +33,10 @@ const MACHINES: usize = 64;
 /// boot another.
 const IDLE: usize = 16;
 
+/// Calls of a component that the host takes at once are 128. Some are left for the stream of
+/// events, the clock and the wait for a cancellation.
+const CALLS: usize = 120;
+
 /// Tries of a boot while the build holds no machine, before the limit is taken for real:
 /// machines just let go are still being torn down. About four seconds in all.
 const TRIES: u32 = 12;
@@ -166,7 +170,7 @@ impl<'a, W: World> Driver<'a, W> {
 
     fn start_ready(&mut self) {
         if self.retry.is_terminated() {
-            while self.machines() < self.machine_limit {
+            while self.has_room() {
                 let Some(step) = self.scheduler.take_next() else {
                     break;
                 };
@@ -183,9 +187,10 @@ impl<'a, W: World> Driver<'a, W> {
         }
     }
 
-    /// Returns the machines that are held, or will be.
-    fn machines(&self) -> usize {
-        self.runs.len() + self.upkeep.len() + self.carried.len()
+    /// Returns true if the host would take another machine and another call.
+    fn has_room(&self) -> bool {
+        let calls = self.runs.len() + self.upkeep.len();
+        calls < CALLS && calls + self.carried.len() < self.machine_limit
     }
 
     fn start(&mut self, step: StepId) {

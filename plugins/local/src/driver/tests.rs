@@ -313,3 +313,78 @@ fn ten_thousand_steps_in_a_row_and_side_by_side() {
         passed(&played);
     }
 }
+
+/// A sequence that looks random and is the same each time.
+struct Sequence(u64);
+
+impl Sequence {
+    fn below(&mut self, bound: u64) -> u64 {
+        // Constants of Knuth's MMIX generator; the upper half is the better one.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn plan_and_script(&mut self) -> (Plan, Script) {
+        let mut script = Script {
+            machines: 1 + self.below(10) as usize,
+            teardown: self.below(3),
+            freezing: self.below(3),
+            ..Script::default()
+        };
+        let mut steps = Vec::new();
+        let mut edges = Vec::new();
+        for at in 0..40u32 {
+            let mut step = step(&at.to_string());
+            step.cacheable = self.below(3) == 0;
+            script.seconds.insert(step.key.clone(), self.below(4));
+            if self.below(4) == 0 {
+                script.hits.push(step.key.clone());
+            }
+            if self.below(20) == 0 {
+                script
+                    .statuses
+                    .insert(step.key.clone(), ExecStatus::Exited(1));
+            }
+            if at > 0 && self.below(3) > 0 {
+                edges.push((self.below(at.into()) as StepId, at, BuildsIn));
+            }
+            for _ in 0..self.below(3).min(at.into()) {
+                edges.push((self.below(at.into()) as StepId, at, DependsOn));
+            }
+            steps.push(step);
+        }
+        (plan(steps, &edges), script)
+    }
+}
+
+#[test]
+fn builds_of_any_shape_keep_the_rules_and_let_go_of_everything() {
+    let mut sequence = Sequence(1);
+    for round in 0..400 {
+        let (plan, mut script) = sequence.plan_and_script();
+        if round % 4 == 0 {
+            script.cancel_at = Some(sequence.below(12));
+        }
+        let settings = Settings {
+            slots: 1 + sequence.below(6) as usize,
+            keep_going: sequence.below(2) == 0,
+            cache: sequence.below(2) == 0,
+        };
+        // The simulation checks the order of events, the bases of runs, and that each step
+        // ends.
+        let played = play(plan, settings, script);
+        assert_eq!(played.leaked, 0, "round {round}");
+        assert!(played.most_running <= settings.slots, "round {round}");
+        let bad = |status: &StepStatus| matches!(status, StepStatus::Failed | StepStatus::TimedOut);
+        let failed = played.statuses().iter().any(bad);
+        match played.outcome {
+            Ok(BuildStatus::Passed) => assert!(!failed, "round {round}"),
+            Ok(BuildStatus::Failed) => assert!(failed, "round {round}"),
+            Ok(BuildStatus::Cancelled) => assert_eq!(round % 4, 0),
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
+}
