@@ -1,1 +1,29 @@
-//! placeholder
+//! Execution backends: the native API, and the WebAssembly components behind it.
+//!
+//! An [`ExecutionBackend`] takes a [`RunRequest`] and gives a [`BackendHandle`]: one
+//! ordered stream of events and one outcome. [`ComponentBackend`] is any component that
+//! exports `hm:backend/execution-backend`; [`LocalBackend`] is the one that is built in.
+//!
+//! Nothing here prints, reads the environment, or touches configuration and credentials:
+//! all of it comes in as values.
+
+mod api;
+mod capability;
+mod component;
+mod local;
+mod sequencer;
+mod session;
+
+pub use api::{
+    BackendError, BackendHandle, Broken, CancelReason, Canceller, Capabilities, Control,
+    EventStream, ExecutionBackend, Result, RunOptions, RunRequest, SourceMeta,
+};
+pub use capability::{Grants, ImageMap, VmGrant};
+pub use component::{
+    Author, CodeCache, ComponentBackend, ComponentSource, Inspection, Interface, Limits, LoadError,
+    Runtime, RuntimeConfig,
+};
+pub use hm_plugin_protocol::{
+    BuildEvent, BuildOutcome, BuildRef, BuildStatus, Plan, StepResultSummary, StepStatus,
+};
+pub use local::LocalBackend;

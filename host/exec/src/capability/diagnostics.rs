@@ -1,0 +1,30 @@
+//! `hm:backend/diagnostics`: lines for the person who debugs a backend.
+
+use super::State;
+use crate::component::bindings::hm::backend::diagnostics as wit;
+use crate::sequencer::clean::one_line;
+
+/// A line is cut here, in bytes.
+const LINE_MAX: usize = 4 << 10;
+
+impl wit::Host for State {
+    fn log(&mut self, severity: wit::Severity, message: String) -> wasmtime::Result<()> {
+        let end = message.floor_char_boundary(LINE_MAX);
+        let line = one_line(&message[..end]);
+        let backend = self.session.backend();
+        if !self.session.count_diagnostics(line.len()) {
+            return Ok(());
+        }
+        match severity {
+            wit::Severity::Trace => tracing::trace!(target: "hm::backend", backend, "{line}"),
+            wit::Severity::Debug => tracing::debug!(target: "hm::backend", backend, "{line}"),
+            wit::Severity::Info => tracing::info!(target: "hm::backend", backend, "{line}"),
+            wit::Severity::Warn => tracing::warn!(target: "hm::backend", backend, "{line}"),
+            wit::Severity::Error => {
+                tracing::error!(target: "hm::backend", backend, "{line}");
+                self.session.note_last_words(line);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! What the user granted, as values: policy is decided elsewhere.
+
+use std::sync::Arc;
+
+use hm_vm::{Network, Subsystem};
+
+/// What a component is given. Absent is denied.
+#[derive(Clone, Default)]
+pub struct Grants {
+    /// The VM subsystem.
+    pub vm: Option<VmGrant>,
+}
+
+/// The VM subsystem, and how far its machines reach.
+#[derive(Clone)]
+pub struct VmGrant {
+    /// Where machines come from.
+    pub subsystem: Arc<Subsystem>,
+    /// `--image` and `[images]`.
+    pub images: ImageMap,
+    /// Whether commands that are no steps may run, with their output to the component.
+    pub exec: bool,
+    /// Network of a machine whose step does not say.
+    pub network: Network,
+}
+
+/// Maps image names where machines boot; the plan keeps its own names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageMap {
+    rules: Vec<(String, String)>,
+}
+
+impl ImageMap {
+    /// Makes a map of `(FROM, TO)`; the first rule that matches wins. In `FROM`, `*` stands
+    /// for any text, also none, `/` and `:` included.
+    pub fn new(rules: Vec<(String, String)>) -> Self {
+        Self { rules }
+    }
+
+    /// Returns what to boot where the plan says `image`.
+    pub fn apply<'a>(&'a self, image: &'a str) -> &'a str {
+        self.rules
+            .iter()
+            .find(|(from, _)| matches(from, image))
+            .map_or(image, |(_, to)| to)
+    }
+}
+
+/// Matches `*` greedily from both ends; linear in the text for each star.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_matching_rule_wins() {
+        let rules = [
+            ("ubuntu:*", "a"),
+            ("*/team/*:v1", "b"),
+            ("exact", "c"),
+            ("*", "host"),
+        ];
+        let map = ImageMap::new(rules.map(|(from, to)| (from.into(), to.into())).into());
+        for (image, to) in [
+            ("ubuntu:24.04", "a"),
+            ("ubuntu", "host"),
+            ("r.example/team/x:v1", "b"),
+            ("exact", "c"),
+            ("exactly", "host"),
+        ] {
+            assert_eq!(map.apply(image), to, "{image}");
+        }
+        assert_eq!(ImageMap::default().apply("alpine"), "alpine");
+    }
+}

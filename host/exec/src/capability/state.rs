@@ -1,0 +1,51 @@
+//! What the store of a build holds.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::component::bindings::hm::backend::{events, types};
+use crate::component::{Limiter, Limits};
+use crate::session::Session;
+
+/// Per store: tables and limits of the guest, and the session that serves it.
+pub(crate) struct State {
+    pub(crate) limiter: Limiter,
+    pub(crate) table: ResourceTable,
+    /// Inert: no environment, arguments, folders or sockets.
+    wasi: WasiCtx,
+    pub(crate) session: Arc<Session>,
+    /// While `describe` runs every capability answers denied.
+    pub(crate) is_describing: bool,
+    /// How often the guest's code was interrupted: its processor time in ticks.
+    pub(crate) ticks: u64,
+}
+
+impl State {
+    pub(crate) fn new(limits: &Limits, session: Arc<Session>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.resources);
+        Self {
+            limiter: Limiter::new(limits.clone()),
+            table,
+            wasi: WasiCtx::builder().build(),
+            session,
+            is_describing: false,
+            ticks: 0,
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+// Interfaces of types only.
+impl types::Host for State {}
+impl events::Host for State {}

@@ -1,0 +1,177 @@
+//! Keys of cached results. The host makes them, from what the host knows.
+
+use hm_plugin_protocol::StepId;
+use hm_vm::{Base, Snapshot};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+use super::machine::{FileSystem, GuestSnapshot};
+use super::{CallError, VmSession, wit};
+use crate::sequencer::Violation;
+
+/// Changes when the recipe of keys does.
+const RECIPE: &str = "hm-cache-1";
+
+impl VmSession {
+    /// Returns the state from which a step starts: its image and the source, or what its
+    /// `builds_in` parent left behind.
+    pub(super) fn base_of(&self, step: StepId) -> FileSystem {
+        match self.graph.parent(step) {
+            Some(parent) => FileSystem::After(parent),
+            None => FileSystem::Image(
+                self.plan.steps[step as usize]
+                    .image
+                    .clone()
+                    .unwrap_or_default(),
+            ),
+        }
+    }
+
+    /// Looks up what the step left behind in an earlier build.
+    pub(super) async fn lookup(
+        &self,
+        step: StepId,
+        parent: Option<&FileSystem>,
+    ) -> Result<Option<(String, Arc<dyn Snapshot>)>, CallError> {
+        let wanted = self.graph.parent(step).map(FileSystem::After);
+        if parent != wanted.as_ref() {
+            return Err(CallError::denied(
+                "the parent is not what the step builds in",
+            ));
+        }
+        let Some(key) = self.key(step).await? else {
+            return Ok(None);
+        };
+        match self.grant.subsystem.cache_lookup(&key).await {
+            Ok(found) => Ok(found.map(|snapshot| (key, snapshot))),
+            Err(error) => {
+                tracing::warn!(
+                    "the cache could not be read: {}",
+                    super::session::chain(&error)
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    /// Keeps what the step left behind. Returns false if it is not to be kept.
+    pub(super) async fn store(
+        &self,
+        step: StepId,
+        snapshot: &GuestSnapshot,
+    ) -> Result<bool, CallError> {
+        if snapshot.fs != FileSystem::After(step) {
+            return Err(CallError::denied(
+                "only the state in which the host saw the step pass is kept",
+            ));
+        }
+        let Some(key) = self.key(step).await? else {
+            return Ok(false);
+        };
+        let stored = self
+            .grant
+            .subsystem
+            .cache_store(&key, &snapshot.snapshot)
+            .await;
+        stored.map(|()| true).map_err(|error| {
+            // A cache that cannot be written costs time, not the build.
+            CallError::Guest(wit::VmError::Other(super::session::chain(&error)))
+        })
+    }
+
+    /// Returns the step's key, or none if nothing of it is cached.
+    async fn key(&self, step: StepId) -> Result<Option<String>, CallError> {
+        let planned = &self.plan.steps[step as usize];
+        let author = planned
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.key.as_deref());
+        let Some(author) = author.filter(|_| !self.no_cache) else {
+            return Ok(None);
+        };
+        let repository = self
+            .repository
+            .get_or_try_init(|| self.grant.subsystem.repository_id(&self.repo_root))
+            .await
+            .map_err(|error| self.guest_error(error))?;
+        let lineage = self.lineage(step).await?;
+        let parts = [
+            RECIPE,
+            repository,
+            &self.class,
+            self.engine().name(),
+            lineage,
+            author,
+        ];
+        Ok(Some(digest(&parts)))
+    }
+
+    /// Returns a digest of everything that made the step's file system: the image, then
+    /// every command with its environment, the step's own included.
+    async fn lineage(&self, step: StepId) -> Result<&str, CallError> {
+        // Upwards to the first step that is known, then down again: no recursion.
+        let mut path = vec![step];
+        while let Some(parent) = self.graph.parent(*path.last().unwrap_or(&step)) {
+            if self.lineages[parent as usize].initialized() {
+                break;
+            }
+            path.push(parent);
+        }
+        for &at in path.iter().rev() {
+            let cell = &self.lineages[at as usize];
+            if cell.initialized() {
+                continue;
+            }
+            let planned = &self.plan.steps[at as usize];
+            let base = match self.graph.parent(at) {
+                Some(parent) => self.lineages[parent as usize]
+                    .get()
+                    .cloned()
+                    .unwrap_or_default(),
+                None => {
+                    let image = planned.image.as_deref().unwrap_or_default();
+                    let image = self.grant.images.apply(image);
+                    self.engine()
+                        .image_id(image)
+                        .await
+                        .map_err(|error| self.guest_error(error))?
+                }
+            };
+            let mut parts = vec![base.as_str(), &planned.command];
+            for (name, value) in &planned.env {
+                parts.extend([name.as_str(), value.as_str()]);
+            }
+            let _ = cell.set(digest(&parts));
+        }
+        Ok(self.lineages[step as usize]
+            .get()
+            .map(String::as_str)
+            .unwrap_or_default())
+    }
+
+    /// Returns what to boot an image from, after `--image` was applied.
+    pub(super) fn image_base(&self, image: &str) -> Base {
+        Base::Image(self.grant.images.apply(image).to_owned())
+    }
+
+    /// Checks a step that the guest named.
+    pub(super) fn check(&self, what: &str, step: StepId) -> Result<(), Violation> {
+        if (step as usize) < self.plan.steps.len() {
+            return Ok(());
+        }
+        Err(Violation(format!(
+            "{what} for step {step}, and the plan has {}",
+            self.plan.steps.len()
+        )))
+    }
+}
+
+/// SHA-256 over the parts, each with its length before it, so that no two lists collide.
+fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
+}

@@ -1,0 +1,163 @@
+//! `machine.run`: the plan's own command, observed by the host.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use hm_plugin_protocol::{LogStream, StepId};
+use hm_vm::{ExecSpec, ExecStatus, Output};
+use tokio::io::AsyncReadExt;
+
+use super::machine::{FileSystem, GuestMachine};
+use super::{CallError, VmSession, wit};
+use crate::sequencer::{Entry, Observed, RunRefused};
+use crate::session::Session;
+
+/// How much is read at once: a few reads a megabyte, and little held a step.
+const CHUNK: usize = 128 << 10;
+
+/// Runs a step's command on a machine and waits until all that it printed is queued.
+///
+/// Safe to drop: the command is killed, and what it had printed is still shown.
+pub(super) async fn run(
+    session: &Arc<Session>,
+    vm: &VmSession,
+    machine: Arc<GuestMachine>,
+    step: StepId,
+) -> Result<wit::ExecStatus, CallError> {
+    vm.check("machine.run", step)?;
+    let command = machine.begin(Some(&vm.base_of(step)))?;
+    let again = session
+        .ledger()
+        .begin_run(step)
+        .map_err(|refused| match refused {
+            RunRefused::Violation(violation) => CallError::Violation(violation),
+            RunRefused::Denied(text) => CallError::denied(text),
+        })?;
+    let drain = Drain::new(session.clone(), step);
+    session.tell(again.into_iter().collect()).await;
+
+    let planned = &vm.plan.steps[step as usize];
+    let spec = ExecSpec {
+        command: planned.command.clone(),
+        env: planned.env.clone(),
+        working_dir: None,
+        timeout: planned.timeout,
+    };
+    let started = tokio::select! {
+        biased;
+        _ = session.cancelled() => return Err(CallError::CANCELLED),
+        started = machine.exec(vm, spec) => started?,
+    };
+    let pumping = session
+        .pumps
+        .spawn(pump(drain, started.stdout, started.stderr));
+    let status = tokio::select! {
+        biased;
+        // Dropping the status kills the command.
+        _ = session.cancelled() => Err(CallError::CANCELLED),
+        status = started.status => status.map_err(|error| vm.guest_error(error)),
+    };
+    // A pump that panicked has given its drain back.
+    let _ = pumping.await;
+    let observed = observe(status?);
+    let passed = observed.code() == 0;
+    if !command.leaves(if passed {
+        FileSystem::After(step)
+    } else {
+        FileSystem::Other
+    }) {
+        return Err(CallError::denied(
+            "another command ran on the machine meanwhile",
+        ));
+    }
+    session.ledger().end_run(step, observed);
+    Ok(match observed {
+        Observed::Exited(code) => wit::ExecStatus::Exited(code),
+        Observed::Signaled(signal) => wit::ExecStatus::Signaled(signal),
+        Observed::TimedOut => wit::ExecStatus::TimedOut,
+        Observed::OutOfMemory => wit::ExecStatus::OutOfMemory,
+    })
+}
+
+fn observe(status: ExecStatus) -> Observed {
+    match status {
+        ExecStatus::Exited(code) => Observed::Exited(code),
+        ExecStatus::Signaled(signal) => Observed::Signaled(signal),
+        ExecStatus::TimedOut => Observed::TimedOut,
+        ExecStatus::OutOfMemory => Observed::OutOfMemory,
+    }
+}
+
+/// Queues everything that the command prints. A task of its own: what was printed before
+/// the command was killed is shown, whatever became of the call.
+async fn pump(drain: Drain, stdout: Output, stderr: Output) {
+    tokio::join!(
+        pump_channel(&drain, LogStream::Stdout, stdout),
+        pump_channel(&drain, LogStream::Stderr, stderr),
+    );
+    drain.done().await;
+}
+
+async fn pump_channel(drain: &Drain, stream: LogStream, mut output: Output) {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(CHUNK);
+        match output.read_buf(&mut buffer).await {
+            Ok(0) => return,
+            Ok(_) => {
+                let data = buffer.split().freeze();
+                drain
+                    .session
+                    .tell(vec![Entry::Output {
+                        step: drain.step,
+                        stream,
+                        data,
+                    }])
+                    .await;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    step = drain.step,
+                    "the output of a command broke off: {error}"
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// The step's end waits for it; given back when all output is queued, or on drop.
+struct Drain {
+    session: Arc<Session>,
+    step: StepId,
+    is_done: bool,
+}
+
+impl Drain {
+    fn new(session: Arc<Session>, step: StepId) -> Self {
+        Self {
+            session,
+            step,
+            is_done: false,
+        }
+    }
+
+    async fn done(mut self) {
+        self.is_done = true;
+        let end = self.session.ledger().drained(self.step);
+        self.session.tell(end.into_iter().collect()).await;
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        if let Some(end) = self.session.ledger().drained(self.step) {
+            let session = self.session.clone();
+            // A drop cannot wait for room in the queue.
+            tokio::spawn(async move { session.tell(vec![end]).await });
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Any component, as an execution backend.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Interface, LoadError, LoadedComponent, Ready, Runtime, linking};
+use crate::api::{BackendHandle, Capabilities, ExecutionBackend, Result, RunRequest};
+use crate::capability::Grants;
+use crate::session;
+
+/// A component with what was granted to it.
+pub struct ComponentBackend {
+    name: String,
+    runtime: Arc<Runtime>,
+    ready: Ready,
+    grants: Grants,
+    /// Whose results may be cached together: a digest, or all that is built in.
+    class: String,
+    asks_vm: bool,
+}
+
+impl ComponentBackend {
+    /// Links a component with `grants`. Nothing of it runs before
+    /// [`start`](ExecutionBackend::start).
+    ///
+    /// # Errors
+    /// [`LoadError::NotGranted`] with all that is missing; or the component's types are not
+    /// the contract's.
+    pub fn new(
+        runtime: &Arc<Runtime>,
+        name: impl Into<String>,
+        loaded: &LoadedComponent,
+        grants: Grants,
+    ) -> std::result::Result<Self, LoadError> {
+        let granted: Vec<_> = grants.vm.iter().map(|_| Interface::Vm).collect();
+        let ready = linking::link(runtime, loaded, &granted)?;
+        Ok(Self {
+            name: name.into(),
+            runtime: runtime.clone(),
+            ready,
+            grants,
+            class: loaded.inspection().digest.clone(),
+            asks_vm: loaded.inspection().asks.contains(&Interface::Vm),
+        })
+    }
+
+    /// Marks the component as one of ours: all built-in backends share their cached results
+    /// across versions of themselves.
+    pub(crate) fn built_in(mut self) -> Self {
+        self.class = "built-in".into();
+        self
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    pub(crate) fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    pub(crate) fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// True if the component runs steps on this machine; such a one is never an observer.
+    pub(crate) fn asks_vm(&self) -> bool {
+        self.asks_vm
+    }
+}
+
+#[async_trait]
+impl ExecutionBackend for ComponentBackend {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        // What the component says of itself is known once it runs; until then it is held to
+        // nothing.
+        Capabilities::default()
+    }
+
+    async fn start(&self, request: RunRequest) -> Result<BackendHandle> {
+        session::start(self, request).await
+    }
+}

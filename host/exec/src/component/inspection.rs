@@ -1,0 +1,117 @@
+//! What a component is and asks for, told without running it.
+
+use std::collections::BTreeSet;
+
+use wasmparser::{KnownCustom, Parser, Payload};
+
+/// A component as its bytes describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// `sha256:` and 64 hex digits.
+    pub digest: String,
+    /// In bytes.
+    pub size: u64,
+    /// Every import, as the component names it.
+    pub imports: Vec<String>,
+    /// What of it needs a grant.
+    pub asks: BTreeSet<Interface>,
+    /// What the SDK embedded about the build; the author's words, not verified.
+    pub author: Option<Author>,
+}
+
+/// What a component says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Package name.
+    pub name: String,
+    /// Package version.
+    pub version: String,
+    /// SDK and its version.
+    pub sdk: String,
+}
+
+/// A capability that needs the user's grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Interface {
+    /// Start machines and run the plan's steps in them.
+    Vm,
+}
+
+impl Interface {
+    /// Returns the word in grants, flags and the interface's own name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vm => "vm",
+        }
+    }
+
+    /// Returns what it lets a component do, in plain words.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Vm => "start machines and run the pipeline's steps in them",
+        }
+    }
+}
+
+/// What an import is to this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Import {
+    /// Everybody has it, or it holds types only.
+    Ambient,
+    /// Offered in a form that can do nothing: WASI 0.2 for toolchains that drag it in.
+    Inert,
+    /// Needs a grant.
+    Asks(Interface),
+}
+
+/// The versions of `hm:backend` that this host speaks: names match by minor version.
+const CONTRACT: &str = "0.1.";
+
+/// For the error about an import that is none of these.
+pub(super) const OFFERED: &str = "hm:backend/{vm,control,diagnostics}@0.1.0, wasi:clocks/monotonic-clock@0.3.0, \
+     and WASI 0.2 in an inert form (no environment, arguments, files or sockets)";
+
+/// Returns what an import is, or none if hm does not offer it.
+pub(super) fn classify(import: &str) -> Option<Import> {
+    let (path, version) = import.split_once('@').unwrap_or((import, ""));
+    let (package, interface) = path.split_once('/')?;
+    match package {
+        "hm:backend" if version.starts_with(CONTRACT) => match interface {
+            "types" | "events" | "control" | "diagnostics" => Some(Import::Ambient),
+            "vm" => Some(Import::Asks(Interface::Vm)),
+            _ => None,
+        },
+        "wasi:clocks" if version.starts_with("0.3.") => {
+            matches!(interface, "types" | "monotonic-clock").then_some(Import::Ambient)
+        }
+        "wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random"
+        | "wasi:sockets"
+            if version.starts_with("0.2.") =>
+        {
+            Some(Import::Inert)
+        }
+        _ => None,
+    }
+}
+
+/// Returns what the SDK put into the custom section `hm-plugin`: name, version and SDK,
+/// separated by NUL. The section sits in the core module inside the component.
+pub(super) fn author(bytes: &[u8]) -> Option<Author> {
+    for payload in Parser::new(0).parse_all(bytes) {
+        // The component has been compiled by now: what does not parse is no author.
+        if let Payload::CustomSection(section) = payload.ok()? {
+            if section.name() == "hm-plugin" && matches!(section.as_known(), KnownCustom::Unknown) {
+                let mut words = section.data().split(|&byte| byte == 0).map(|word| {
+                    let text: String = String::from_utf8_lossy(word).chars().take(64).collect();
+                    crate::sequencer::clean::one_line(&text)
+                });
+                return Some(Author {
+                    name: words.next()?,
+                    version: words.next()?,
+                    sdk: words.next().unwrap_or_default(),
+                });
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,67 @@
+//! From a loaded component and its grants to something that can be instantiated.
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::bindings::{VmBackendPre, hm};
+use super::{Interface, LoadError, LoadedComponent, Runtime};
+use crate::capability::State;
+
+/// A component that was linked with exactly what was granted.
+pub(crate) type Ready = VmBackendPre<State>;
+
+/// Links the ambient interfaces and the granted ones, and no others.
+pub(super) fn link(
+    runtime: &Runtime,
+    loaded: &LoadedComponent,
+    granted: &[Interface],
+) -> Result<Ready, LoadError> {
+    let inspection = loaded.inspection();
+    let missing: Vec<_> = inspection
+        .asks
+        .iter()
+        .copied()
+        .filter(|i| !granted.contains(i))
+        .collect();
+    if !missing.is_empty() {
+        return Err(LoadError::NotGranted {
+            name: loaded.name().into(),
+            digest: inspection.digest.clone(),
+            missing,
+        });
+    }
+    let is_inert = inspection
+        .imports
+        .iter()
+        .any(|i| i.starts_with("wasi:") && i.contains("@0.2."));
+    let linker = linker(runtime, &inspection.asks, is_inert)
+        .map_err(|e| LoadError::Engine(format!("{e:#}")))?;
+    let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
+        name: loaded.name().into(),
+        reason: crate::sequencer::clean::one_line(&format!("{error:#}")),
+    };
+    let pre = linker
+        .instantiate_pre(&loaded.component)
+        .map_err(mismatch)?;
+    VmBackendPre::new(pre).map_err(mismatch)
+}
+
+fn linker(
+    runtime: &Runtime,
+    asks: &std::collections::BTreeSet<Interface>,
+    is_inert: bool,
+) -> wasmtime::Result<Linker<State>> {
+    type Own = HasSelf<State>;
+    let mut linker = Linker::<State>::new(runtime.engine());
+    hm::backend::types::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    hm::backend::events::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    hm::backend::control::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    hm::backend::diagnostics::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    wasmtime_wasi::p3::clocks::add_to_linker(&mut linker)?;
+    if asks.contains(&Interface::Vm) {
+        hm::backend::vm::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    }
+    if is_inert {
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    }
+    Ok(linker)
+}

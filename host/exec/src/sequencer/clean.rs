@@ -1,0 +1,146 @@
+//! Text that cannot do anything to a terminal, a log or a reader (reference `sandbox`,
+//! section 9).
+
+use std::fmt::Write;
+
+/// Returns text on one line: line ends become `⏎`, everything that a terminal would act
+/// on or hide becomes visible.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim_end_matches(['\n', '\r']).chars() {
+        match c {
+            '\n' => out.push('⏎'),
+            c => push(c, &mut out),
+        }
+    }
+    out
+}
+
+/// Appends complete lines of machine output, each ended by `\n`.
+///
+/// Colours (SGR) stay and are reset at the line's end; all other escapes become visible. A
+/// `\r` before the line end belongs to it; an inner one stays.
+pub(super) fn push_lines(bytes: &[u8], out: &mut String) {
+    if is_plain(bytes) {
+        push_ascii(bytes, out);
+        return;
+    }
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if is_plain(line) {
+            push_ascii(line, out);
+        } else {
+            push_line(&String::from_utf8_lossy(line), out);
+        }
+        out.push('\n');
+    }
+}
+
+/// True for printable ASCII, tabs and line ends: nearly all output, and a loop that the
+/// compiler turns into vector instructions.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.chunks(4096).all(|block| {
+        block.iter().fold(true, |plain, &byte| {
+            plain & (byte.wrapping_sub(0x20) < 0x5f || byte == b'\n' || byte == b'\t')
+        })
+    })
+}
+
+fn push_ascii(bytes: &[u8], out: &mut String) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => out.push_str(text),
+        Err(_) => out.push_str(&String::from_utf8_lossy(bytes)),
+    }
+}
+
+fn push_line(line: &str, out: &mut String) {
+    let mut rest = line;
+    let mut is_coloured = false;
+    while let Some(c) = rest.chars().next() {
+        if c == '\u{1b}'
+            && let Some(sequence) = sgr(rest)
+        {
+            out.push_str(sequence);
+            is_coloured = !matches!(sequence, "\u{1b}[m" | "\u{1b}[0m");
+            rest = &rest[sequence.len()..];
+            continue;
+        }
+        match c {
+            '\r' => out.push(c),
+            c => push(c, out),
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    if is_coloured {
+        out.push_str("\u{1b}[0m");
+    }
+}
+
+/// Returns the colour sequence at the start of `text`: `ESC [`, digits, `;` and `:`, `m`.
+fn sgr(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let end = parameters.find(|c: char| !matches!(c, '0'..='9' | ';' | ':'))?;
+    (parameters[end..].starts_with('m') && end <= 64).then(|| &text[..2 + end + 1])
+}
+
+/// Appends one character, in visible form if a terminal would act on it or hide it.
+fn push(c: char, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = match c {
+        '\t' => out.write_char(c),
+        '\0'..='\u{1f}' | '\u{7f}' => write!(out, "\\x{:02x}", c as u32),
+        '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => write!(out, "\\u{{{:x}}}", c as u32),
+        '\u{61c}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}'
+        | '\u{e0000}'..='\u{e007f}' => write!(out, "\\u{{{:x}}}", c as u32),
+        c => out.write_char(c),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> String {
+        let mut out = String::new();
+        push_lines(bytes, &mut out);
+        out
+    }
+
+    #[test]
+    fn colours_stay_and_end_with_the_line() {
+        assert_eq!(lines(b"\x1b[1;31mred\n"), "\u{1b}[1;31mred\u{1b}[0m\n");
+        assert_eq!(
+            lines(b"\x1b[32mok\x1b[0m done\n"),
+            "\u{1b}[32mok\u{1b}[0m done\n"
+        );
+    }
+
+    #[test]
+    fn everything_else_becomes_visible() {
+        assert_eq!(
+            lines(b"\x1b[2J\x1b]0;title\x07\x08\n"),
+            "\\x1b[2J\\x1b]0;title\\x07\\x08\n"
+        );
+        assert_eq!(
+            lines("a\u{202e}b\u{9b}c\n".as_bytes()),
+            "a\\u{202e}b\\u{9b}c\n"
+        );
+        assert_eq!(one_line("a\nb\u{1b}[31m\tc\r\n"), "a⏎b\\x1b[31m\tc");
+    }
+
+    #[test]
+    fn carriage_returns_belong_to_the_line_end_or_stay() {
+        assert_eq!(lines(b"dos\r\n10%\r100%\r\n"), "dos\n10%\r100%\n");
+    }
+
+    #[test]
+    fn broken_text_is_replaced_not_lost() {
+        assert_eq!(lines(b"a\xff\xfeb\n\xc3\xa4\n"), "a\u{fffd}\u{fffd}b\nä\n");
+    }
+}

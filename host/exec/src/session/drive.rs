@@ -1,0 +1,248 @@
+//! The task of a build: from the request to the outcome, and nothing left behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hm_plugin_protocol::{BuildEvent, BuildOutcome, PlanGraph};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Session;
+use super::conversion;
+use crate::api::{BackendError, BackendHandle, CancelReason, Result, RunRequest, Wish, raise};
+use crate::capability::vm::VmSession;
+use crate::component::{ComponentBackend, Limits, Ready, Runtime};
+use crate::sequencer::{Entry, Ledger, Setting, Verdict, sequence};
+use crate::session::instance::{self, Ended};
+
+/// Batches between the guest or a machine and the sequencer, and events between the
+/// sequencer and the reader: enough to keep both busy, little enough to hold memory flat
+/// (a batch of output is 128 KiB at most).
+const QUEUE: usize = 32;
+/// How long output that was already printed may take to be read after the end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Everything that the task of a build owns.
+struct Build {
+    session: Arc<Session>,
+    runtime: Arc<Runtime>,
+    ready: Ready,
+    request: RunRequest,
+    wish: Arc<watch::Sender<Wish>>,
+    queue: mpsc::Receiver<Vec<Entry>>,
+    events: mpsc::Sender<BuildEvent>,
+    timeout: Duration,
+    asks_vm: bool,
+}
+
+/// Starts a build and returns once the backend has taken it.
+pub(crate) async fn start(
+    backend: &ComponentBackend,
+    mut request: RunRequest,
+) -> Result<BackendHandle> {
+    let limits = backend.runtime().limits().clone();
+    request.plan.apply_env(&request.env);
+    request.options.parallelism = request.options.parallelism.max(1);
+    let (wish, wishes) = watch::channel(Wish::Run);
+    let wish = Arc::new(wish);
+    let (queue_sender, queue) = mpsc::channel(QUEUE);
+    let (events, event_stream) = mpsc::channel(QUEUE);
+    let session = session(backend, &request, &limits, queue_sender, wishes);
+    let timeout = request
+        .options
+        .timeout
+        .or(request.plan.timeout)
+        .unwrap_or(limits.build);
+    let build = Build {
+        session,
+        runtime: backend.runtime().clone(),
+        ready: backend.ready().clone(),
+        request,
+        wish: wish.clone(),
+        queue,
+        events,
+        timeout,
+        asks_vm: backend.asks_vm(),
+    };
+    let (started_sender, started) = oneshot::channel();
+    let task = tokio::spawn(build.run(started_sender));
+    let handle = BackendHandle::new(event_stream, wish, task);
+    match started.await {
+        Ok(()) => Ok(handle),
+        // The task ended without a build: its result says why.
+        Err(_) => {
+            let (_, control) = handle.into_parts();
+            match control.wait().await {
+                Err(error) => Err(error),
+                Ok(_) => Err(BackendError::Other(
+                    "the build ended before it began".into(),
+                )),
+            }
+        }
+    }
+}
+
+fn session(
+    backend: &ComponentBackend,
+    request: &RunRequest,
+    limits: &Limits,
+    queue: mpsc::Sender<Vec<Entry>>,
+    wishes: watch::Receiver<Wish>,
+) -> Arc<Session> {
+    use crate::api::ExecutionBackend;
+    let plan = Arc::new(request.plan.clone());
+    let graph = Arc::new(PlanGraph::new(&plan));
+    let vm = backend
+        .grants()
+        .vm
+        .clone()
+        .filter(|_| backend.asks_vm())
+        .map(|grant| {
+            VmSession::new(crate::capability::vm::VmRequest {
+                grant,
+                plan: plan.clone(),
+                graph: graph.clone(),
+                repo_root: request.repo_root.clone(),
+                class: backend.class().to_owned(),
+                no_cache: request.options.no_cache,
+                parallelism: request.options.parallelism,
+            })
+        });
+    let ledger = Ledger::new(Setting {
+        run_id: request.run_id,
+        plan,
+        graph,
+        is_observer: false,
+        watch: request.options.watch,
+        free_events: limits.free_events,
+        output_bytes: limits.output_bytes,
+    });
+    Arc::new(Session::new(
+        backend.name().to_owned(),
+        ledger,
+        queue,
+        wishes,
+        vm,
+        request.options.parallelism,
+        limits.diagnostics_bytes,
+    ))
+}
+
+impl Build {
+    /// Runs the build to its end. `started` is told when the backend has taken it; else the
+    /// result is why it has not, and no event was sent.
+    async fn run(self, started: oneshot::Sender<()>) -> Result<BuildOutcome> {
+        let Self {
+            session,
+            runtime,
+            ready,
+            request,
+            wish,
+            queue,
+            events,
+            timeout,
+            asks_vm,
+        } = self;
+        let sequencer = tokio::spawn(sequence(request.run_id, queue, events));
+        let clock = tokio::spawn({
+            let wish = wish.clone();
+            async move {
+                tokio::time::sleep(timeout).await;
+                raise(&wish, Wish::Cancel(CancelReason::TimedOut));
+            }
+        });
+        let guest = conversion::request(&request, &request.plan);
+        let (taken_sender, taken) = oneshot::channel();
+        let running = instance::run(&runtime, &ready, &session, guest, asks_vm, taken_sender);
+        let (ended, has_begun) = forward(running, taken, started).await;
+        clock.abort();
+        // The store is gone: every machine with it, and soon every command's output.
+        session.pumps.close();
+        if tokio::time::timeout(DRAIN, session.pumps.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the output of a command did not end; what is left of it is not shown");
+        }
+        let result = session.conclude(ended, timeout);
+        if has_begun {
+            let verdict = match &result {
+                Ok(verdict) => verdict,
+                Err(error) => &Verdict::error(error),
+            };
+            let last = session.ledger().close(verdict);
+            session.tell(last).await;
+            // Ends with the last event; a slow reader is waited for.
+            let _ = sequencer.await;
+        } else {
+            sequencer.abort();
+        }
+        if let Some(vm) = session.vm() {
+            vm.settle().await;
+        }
+        result.map(|verdict| session.outcome(&verdict))
+    }
+}
+
+/// Drives the instance and passes on that the backend has taken the build.
+async fn forward(
+    running: impl Future<Output = Ended>,
+    taken: oneshot::Receiver<()>,
+    started: oneshot::Sender<()>,
+) -> (Ended, bool) {
+    let mut running = std::pin::pin!(running);
+    tokio::select! {
+        biased;
+        has_begun = taken => {
+            if has_begun.is_ok() {
+                let _ = started.send(());
+            }
+            (running.await, has_begun.is_ok())
+        }
+        ended = &mut running => (ended, false),
+    }
+}
+
+impl Session {
+    /// Turns the end of the instance into a verdict that holds against what the host saw.
+    fn conclude(&self, ended: Ended, timeout: Duration) -> Result<Verdict> {
+        if let Some(reason) = self.wish() {
+            return Ok(Verdict::cancelled(reason, timeout));
+        }
+        match ended {
+            Ended::Outcome(status) => {
+                let ledger = self.ledger();
+                ledger
+                    .judge(status)
+                    .map_err(|violation| self.broke_protocol(violation))?;
+                Ok(Verdict::claimed(status, ledger.is_submitted()))
+            }
+            // The subsystem's own error says more than what the guest made of it.
+            Ended::Error(error) => Err(match self.vm().and_then(VmSession::take_failure) {
+                Some(failure)
+                    if !matches!(
+                        error,
+                        BackendError::Broken { .. } | BackendError::Rejected { .. }
+                    ) =>
+                {
+                    BackendError::Vm(failure)
+                }
+                _ => error,
+            }),
+        }
+    }
+
+    fn outcome(&self, verdict: &Verdict) -> BuildOutcome {
+        let ledger = self.ledger();
+        BuildOutcome {
+            build: ledger.build(),
+            status: verdict.status,
+            reason: verdict.reason.clone(),
+            steps: ledger.results(),
+            started_at: ledger.started_at(),
+            finished_at: Timestamp::now(),
+            watch_url: ledger.watch_url(),
+            submitted: verdict.is_submitted,
+        }
+    }
+}

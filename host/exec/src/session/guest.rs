@@ -1,0 +1,110 @@
+//! The host's ends of the guest's stream of events and its outcome.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+use tokio_util::sync::PollSender;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{FutureConsumer, Lift, Source, StreamConsumer, StreamResult};
+
+use super::Session;
+use crate::component::bindings::hm::backend::events::BuildEvent;
+use crate::sequencer::{Entry, Violation};
+
+/// Events lifted at once: 64 of the largest chunks fit into the fuel of one call
+/// (decisions, "Runtime limits").
+const BATCH: usize = 64;
+
+/// Takes the guest's events as fast as the reader reads: a write returns when the host has
+/// taken its events, and room in the queue is reserved before any is read.
+pub(super) struct Events {
+    session: Arc<Session>,
+    queue: PollSender<Vec<Entry>>,
+    /// Tells that the stream has ended; with it the violation, if that broke it.
+    ended: Option<oneshot::Sender<Result<(), Violation>>>,
+}
+
+impl Events {
+    pub(super) fn new(
+        session: Arc<Session>,
+        ended: oneshot::Sender<Result<(), Violation>>,
+    ) -> Self {
+        let queue = PollSender::new(session.queue.clone());
+        Self {
+            session,
+            queue,
+            ended: Some(ended),
+        }
+    }
+}
+
+impl<D: 'static> StreamConsumer<D> for Events {
+    type Item = BuildEvent;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut store: StoreContextMut<'_, D>,
+        mut source: Source<'_, BuildEvent>,
+        finish: bool,
+    ) -> Poll<wasmtime::Result<StreamResult>> {
+        match self.queue.poll_reserve(cx) {
+            Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(_)) => return Poll::Ready(Ok(StreamResult::Dropped)),
+            Poll::Ready(Ok(())) => {}
+        }
+        let mut events = Vec::with_capacity(source.remaining(&mut store).clamp(1, BATCH));
+        source.read(&mut store, &mut events)?;
+        let mut entries = Vec::with_capacity(events.len());
+        let mut broken = Ok(());
+        {
+            let mut ledger = self.session.ledger();
+            for event in events {
+                broken = ledger.take(event, &mut entries);
+                if broken.is_err() {
+                    break;
+                }
+            }
+        }
+        // What came before a violation did happen.
+        let _ = self.queue.send_item(entries);
+        if let Err(violation) = broken {
+            return Poll::Ready(Err(violation.into()));
+        }
+        Poll::Ready(Ok(StreamResult::Completed))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            let is_cancelled = self.session.wish().is_some();
+            let _ = ended.send(self.session.ledger().end_of_events(is_cancelled));
+        }
+    }
+}
+
+/// Takes the one value of a future.
+pub(super) struct Once<T>(pub(super) Option<oneshot::Sender<T>>);
+
+impl<D, T: Lift + Send + 'static> FutureConsumer<D> for Once<T> {
+    type Item = T;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        store: StoreContextMut<'_, D>,
+        mut source: Source<'_, T>,
+        _: bool,
+    ) -> Poll<wasmtime::Result<()>> {
+        let mut value = None;
+        source.read(store, &mut value)?;
+        if let (Some(value), Some(sender)) = (value, self.0.take()) {
+            let _ = sender.send(value);
+        }
+        Poll::Ready(Ok(()))
+    }
+}

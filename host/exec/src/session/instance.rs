@@ -1,0 +1,286 @@
+//! One instance of the component, from its store to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hm_plugin_protocol::BuildStatus;
+use tokio::sync::{oneshot, watch};
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use super::guest::{Events, Once};
+use super::{Session, conversion};
+use crate::api::{BackendError, Broken, Wish};
+use crate::capability::State;
+use crate::component::bindings::hm::backend::types as wit;
+use crate::component::{Limits, Ready, Runtime, TICK};
+use crate::sequencer::Violation;
+use crate::sequencer::clean::one_line;
+
+/// How an instance ended.
+pub(super) enum Ended {
+    /// With a verdict, which is not judged yet.
+    Outcome(BuildStatus),
+    /// Without one.
+    Error(BackendError),
+}
+
+/// What the guest is doing, and how long it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Instantiating,
+    Describing,
+    Starting,
+    Running,
+    /// The events have ended, the outcome has not come.
+    Concluding,
+}
+
+impl Phase {
+    fn limit(self, limits: &Limits) -> Option<(Duration, &'static str)> {
+        match self {
+            Self::Instantiating => Some((limits.instantiate, "instantiation")),
+            Self::Describing => Some((limits.describe, "`describe`")),
+            Self::Starting => Some((limits.start, "`start`")),
+            Self::Running => None,
+            Self::Concluding => Some((limits.outcome, "the outcome, after the end of the events,")),
+        }
+    }
+}
+
+/// Runs the component for one build. When this returns, the store and all that the guest
+/// held in it is dropped. `taken` is told once the backend has taken the build.
+pub(super) async fn run(
+    runtime: &Runtime,
+    ready: &Ready,
+    session: &Arc<Session>,
+    request: wit::RunRequest,
+    asks_vm: bool,
+    taken: oneshot::Sender<()>,
+) -> Ended {
+    let limits = runtime.limits();
+    let mut store = match store(runtime, session) {
+        Ok(store) => store,
+        Err(error) => return Ended::Error(session.broken(Broken::Host(format!("{error:#}")))),
+    };
+    let (phase, phases) = watch::channel(Phase::Instantiating);
+    let ended = {
+        let work = work(&mut store, ready, session, request, asks_vm, &phase, taken);
+        // Around all of the work: inside it, a timeout can be starved by the guest.
+        tokio::select! {
+            biased;
+            ended = work => ended,
+            (limit, what) = overrun(phases, limits) => {
+                let text = format!("{what} took longer than {} s", limit.as_secs());
+                Ok(Ended::Error(session.broken(Broken::Silent(text))))
+            }
+            () = session.killed(limits.grace) => Ok(Ended::Error(BackendError::Cancelled)),
+        }
+    };
+    ended.unwrap_or_else(|error| {
+        let hit = store.data().limiter.hit().map(str::to_owned);
+        Ended::Error(session.broken_by(&error, hit, limits))
+    })
+}
+
+fn store(runtime: &Runtime, session: &Arc<Session>) -> wasmtime::Result<Store<State>> {
+    let limits = runtime.limits();
+    let mut store = Store::new(runtime.engine(), State::new(limits, session.clone()));
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(limits.call_bytes);
+    store.set_max_component_handles(limits.handles);
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(limits.concurrent);
+    }
+    let ticks_max = (limits.cpu.as_millis() / TICK.as_millis()) as u64;
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |mut store| {
+        let state = store.data_mut();
+        state.ticks += 1;
+        Ok(if state.ticks > ticks_max {
+            UpdateDeadline::Interrupt
+        } else {
+            UpdateDeadline::Yield(1)
+        })
+    });
+    Ok(store)
+}
+
+async fn work(
+    store: &mut Store<State>,
+    ready: &Ready,
+    session: &Arc<Session>,
+    request: wit::RunRequest,
+    asks_vm: bool,
+    phase: &watch::Sender<Phase>,
+    taken: oneshot::Sender<()>,
+) -> wasmtime::Result<Ended> {
+    let instance = ready.instantiate_async(&mut *store).await?;
+    let backend = instance.hm_backend_execution_backend();
+    phase.send_replace(Phase::Describing);
+    store.data_mut().is_describing = true;
+    let description = backend.call_describe(&mut *store).await?;
+    store.data_mut().is_describing = false;
+    check_name(&description)?;
+    let capabilities = conversion::capabilities(description.capabilities);
+    // Who runs steps on this machine is held to what the host sees.
+    session
+        .ledger()
+        .observe_only(capabilities.is_observer && !asks_vm);
+    phase.send_replace(Phase::Starting);
+    store
+        .run_concurrent(async |accessor| {
+            let build = match backend.call_start(accessor, request).await? {
+                Ok(build) => build,
+                Err(refused) => {
+                    return Ok(Ended::Error(conversion::error(session.backend(), refused)));
+                }
+            };
+            let _ = taken.send(());
+            phase.send_replace(Phase::Running);
+            let (ended_sender, ended) = oneshot::channel();
+            let (outcome_sender, outcome) = oneshot::channel();
+            accessor.with(|mut access| {
+                build
+                    .events
+                    .pipe(&mut access, Events::new(session.clone(), ended_sender))?;
+                build.outcome.pipe(&mut access, Once(Some(outcome_sender)))
+            })?;
+            conclude(session, phase, ended, outcome).await
+        })
+        .await?
+}
+
+/// Waits for the end of the events, and then for the outcome.
+async fn conclude(
+    session: &Session,
+    phase: &watch::Sender<Phase>,
+    mut ended: oneshot::Receiver<Result<(), Violation>>,
+    mut outcome: oneshot::Receiver<Result<wit::BuildStatus, wit::BackendError>>,
+) -> wasmtime::Result<Ended> {
+    tokio::select! {
+        biased;
+        end = &mut ended => end.unwrap_or(Ok(()))?,
+        early = &mut outcome => {
+            // The consumer of the events is always dropped before the outcome's is polled.
+            ended.try_recv().map_err(|_| {
+                Violation("the outcome came before the end of the events".into())
+            })??;
+            return settle(session, early);
+        }
+    }
+    phase.send_replace(Phase::Concluding);
+    settle(session, outcome.await)
+}
+
+fn settle(
+    session: &Session,
+    outcome: Result<Result<wit::BuildStatus, wit::BackendError>, oneshot::error::RecvError>,
+) -> wasmtime::Result<Ended> {
+    Ok(match outcome {
+        Ok(Ok(status)) => Ended::Outcome(conversion::status(status)),
+        Ok(Err(error)) => Ended::Error(conversion::error(session.backend(), error)),
+        Err(_) => {
+            Ended::Error(session.broken(Broken::Silent("it ended without an outcome".into())))
+        }
+    })
+}
+
+/// A described name is shown only; still it has a grammar.
+fn check_name(description: &wit::Description) -> Result<(), Violation> {
+    let name = &description.name;
+    let is_name = (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !is_name {
+        return Err(Violation(
+            "`describe` gives a name that is not [a-z0-9-]{1,64}".into(),
+        ));
+    }
+    if description.version.len() > 64 {
+        return Err(Violation(
+            "`describe` gives a version of more than 64 bytes".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Returns when the guest takes longer for something than it may.
+async fn overrun(mut phases: watch::Receiver<Phase>, limits: &Limits) -> (Duration, &'static str) {
+    loop {
+        let phase = *phases.borrow_and_update();
+        match phase.limit(limits) {
+            Some((limit, what)) => tokio::select! {
+                () = tokio::time::sleep(limit) => return (limit, what),
+                changed = phases.changed() => if changed.is_err() { std::future::pending().await },
+            },
+            None => {
+                if phases.changed().await.is_err() {
+                    std::future::pending().await
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Returns when the instance must be gone: killed, or cancelled and its grace is over.
+    async fn killed(&self, grace: Duration) {
+        self.cancelled().await;
+        let mut wish = self.wish.clone();
+        let kill = wish.wait_for(|wish| matches!(wish, Wish::Kill(_)));
+        let _ = tokio::time::timeout(grace, kill).await;
+    }
+
+    pub(super) fn broken(&self, broken: Broken) -> BackendError {
+        BackendError::Broken {
+            name: self.backend().to_owned(),
+            broken,
+        }
+    }
+
+    pub(super) fn broke_protocol(&self, violation: Violation) -> BackendError {
+        self.broken(Broken::Protocol(violation.0))
+    }
+
+    /// Says why the guest's code ended.
+    fn broken_by(
+        &self,
+        error: &wasmtime::Error,
+        hit: Option<String>,
+        limits: &Limits,
+    ) -> BackendError {
+        if let Some(violation) = error.downcast_ref::<Violation>() {
+            return self.broke_protocol(violation.clone());
+        }
+        if let Some(limit) = hit {
+            return self.broken(Broken::Limit(limit));
+        }
+        let text = format!("{error:#}");
+        tracing::debug!(target: "hm::backend", "{}", one_line(&text));
+        let broken = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => {
+                Broken::Limit(format!("processor time {} s", limits.cpu.as_secs()))
+            }
+            Some(Trap::StackOverflow) => Broken::Limit("stack 512 KiB".into()),
+            Some(trap) => Broken::Trap(match self.last_words() {
+                Some(words) => words,
+                None => one_line(&trap.to_string()),
+            }),
+            None if text.contains("hostcalls") => {
+                Broken::Limit(format!("one call's data {} MiB", limits.call_bytes >> 20))
+            }
+            None if text.contains("handle limit") => {
+                Broken::Limit(format!("handles {}", limits.handles))
+            }
+            None if text.contains("no free keys") => {
+                Broken::Limit(format!("handles {}", limits.concurrent))
+            }
+            None if text.contains("resource limit exceeded") => {
+                Broken::Limit(one_line(&error.root_cause().to_string()))
+            }
+            None => Broken::Trap(one_line(&error.root_cause().to_string())),
+        };
+        self.broken(broken)
+    }
+}

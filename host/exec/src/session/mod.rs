@@ -1,0 +1,162 @@
+//! One build: one store, one task, and what they share.
+
+mod conversion;
+mod drive;
+mod guest;
+mod instance;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use drive::start;
+
+use crate::api::{CancelReason, Wish};
+use crate::capability::vm::{CallError, VmSession};
+use crate::component::bindings::hm::backend::vm::VmError;
+use crate::sequencer::{Entry, Ledger, Queue, Violation};
+
+/// Host calls in flight at one time, besides two a step that may run at once (reference
+/// `sandbox`, section 6).
+const CALLS_MAX: usize = 128;
+
+/// What the store, the machines and the task of a build share.
+pub(crate) struct Session {
+    backend: String,
+    ledger: Mutex<Ledger>,
+    queue: Queue,
+    wish: watch::Receiver<Wish>,
+    vm: Option<VmSession>,
+    calls: AtomicUsize,
+    calls_max: usize,
+    diagnostics: AtomicUsize,
+    diagnostics_max: usize,
+    /// The last error that the guest logged: a panic's message, as a rule.
+    last_words: Mutex<Option<String>>,
+    /// Tasks that read what commands print.
+    pub(crate) pumps: TaskTracker,
+}
+
+impl Session {
+    fn new(
+        backend: String,
+        ledger: Ledger,
+        queue: Queue,
+        wish: watch::Receiver<Wish>,
+        vm: Option<VmSession>,
+        parallelism: u32,
+        diagnostics_max: usize,
+    ) -> Self {
+        Self {
+            backend,
+            ledger: Mutex::new(ledger),
+            queue,
+            wish,
+            vm,
+            calls: AtomicUsize::new(0),
+            calls_max: CALLS_MAX + 2 * parallelism as usize,
+            diagnostics: AtomicUsize::new(0),
+            diagnostics_max,
+            last_words: Mutex::new(None),
+            pumps: TaskTracker::new(),
+        }
+    }
+
+    /// Returns the backend's name, as the user chose it.
+    pub(crate) fn backend(&self) -> &str {
+        &self.backend
+    }
+
+    /// Returns the state machine of the build. Never held across an await.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the VM subsystem, if it was granted.
+    pub(crate) fn vm(&self) -> Option<&VmSession> {
+        self.vm.as_ref()
+    }
+
+    /// Queues checked entries; waits while the reader is slow.
+    pub(crate) async fn tell(&self, entries: Vec<Entry>) {
+        if !entries.is_empty() {
+            // The queue outlives every sender but the one that closes it.
+            let _ = self.queue.send(entries).await;
+        }
+    }
+
+    /// Counts a host call, as long as the returned guard lives.
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<(Arc<Self>, Call), Violation> {
+        let call = Call(self.clone());
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= self.calls_max {
+            return Err(Violation(format!("calls in flight {}", self.calls_max)));
+        }
+        Ok((self.clone(), call))
+    }
+
+    /// Returns when the host wants the build to stop.
+    pub(crate) async fn cancelled(&self) -> CancelReason {
+        let mut wish = self.wish.clone();
+        loop {
+            match *wish.borrow_and_update() {
+                Wish::Cancel(reason) | Wish::Kill(reason) => return reason,
+                Wish::Run => {}
+            }
+            if wish.changed().await.is_err() {
+                // Nobody is left who could cancel.
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Runs a machine call, unless the build is being cancelled.
+    pub(crate) async fn unless_cancelled<T>(
+        &self,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        tokio::select! {
+            biased;
+            _ = self.cancelled() => Err(CallError::Guest(VmError::Cancelled)),
+            result = call => result,
+        }
+    }
+
+    /// Counts the bytes of a diagnostic line; false once a run has had its share.
+    pub(crate) fn count_diagnostics(&self, bytes: usize) -> bool {
+        self.diagnostics.fetch_add(bytes.max(64), Ordering::Relaxed) < self.diagnostics_max
+    }
+
+    /// Remembers an error that the guest logged, to be shown beside a bare trap.
+    pub(crate) fn note_last_words(&self, line: String) {
+        *self
+            .last_words
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(line);
+    }
+
+    fn last_words(&self) -> Option<String> {
+        self.last_words
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// True once the host wants the build to stop, and why.
+    fn wish(&self) -> Option<CancelReason> {
+        match *self.wish.borrow() {
+            Wish::Cancel(reason) | Wish::Kill(reason) => Some(reason),
+            Wish::Run => None,
+        }
+    }
+}
+
+/// A host call in flight.
+pub(crate) struct Call(Arc<Session>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
