@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::cargo::{cargo, ensure_toolchain, status, succeed, target_dir};
+use crate::cargo::{cargo, ensure_toolchain, root, status, succeed};
 use crate::skipped::{in_line, in_report};
 
 /// What tests look at to tell "skipped" from "failed".
@@ -54,7 +54,8 @@ fn has_nextest() -> bool {
 }
 
 fn nextest(environment: &[(&str, &str)], arguments: &[String]) -> Result<(bool, Vec<String>)> {
-    let report = target_dir().join("nextest/default/junit.xml");
+    // Nextest's store, which does not move with cargo's folder.
+    let report = root().join("target/nextest/default/junit.xml");
     // An older report must not speak for a run that ends before it writes its own.
     let _ = fs::remove_file(&report);
     let mut nextest = cargo();
