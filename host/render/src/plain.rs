@@ -162,11 +162,7 @@ impl<W: Write + Send> Plain<W> {
             "end exit={code} duration={duration_ms}ms {}",
             words::status(*status)
         );
-        let ran = !matches!(
-            status,
-            StepStatus::Skipped | StepStatus::Cancelled | StepStatus::CacheHit
-        );
-        if ran && !observed {
+        if *status == StepStatus::Passed && !observed {
             text += &format!(" (reported by {})", self.backend);
         }
         if let Some(reason) = reason {
