@@ -94,7 +94,12 @@ pub struct MachineOptions {
 
 impl Default for MachineOptions {
     fn default() -> Self {
-        Self { cpus: None, memory_mib: None, processes: 4096, network: Network::Host }
+        Self {
+            cpus: None,
+            memory_mib: None,
+            processes: 4096,
+            network: Network::Host,
+        }
     }
 }
 

@@ -109,7 +109,7 @@ fn make_one(name: &str, options: &MachineOptions, pids: bool) -> io::Result<Cgro
     };
     let mut enter = |controller: &str| -> io::Result<PathBuf> {
         let folder = Path::new(ROOT).join(controller).join(OURS).join(name);
-        fs::create_dir_all(&folder)?;
+        make(&folder)?;
         cgroup.entries.push(folder.join("cgroup.procs"));
         Ok(folder)
     };
@@ -141,7 +141,7 @@ fn make_one(name: &str, options: &MachineOptions, pids: bool) -> io::Result<Cgro
 fn make_two(name: &str, options: &MachineOptions, pids: bool) -> io::Result<Cgroup> {
     let root = Path::new(ROOT);
     let ours = root.join(OURS);
-    fs::create_dir_all(&ours)?;
+    make(&ours)?;
     for folder in [root, &ours] {
         for controller in ["memory", "cpu", "pids"] {
             fs::write(
@@ -151,7 +151,7 @@ fn make_two(name: &str, options: &MachineOptions, pids: bool) -> io::Result<Cgro
         }
     }
     let folder = ours.join(name);
-    fs::create_dir_all(&folder)?;
+    make(&folder)?;
     if let Some(memory) = options.memory_mib {
         fs::write(
             folder.join("memory.max"),
@@ -174,14 +174,23 @@ fn make_two(name: &str, options: &MachineOptions, pids: bool) -> io::Result<Cgro
     })
 }
 
-/// Removes a machine's groups, if it has any. Its processes must be gone.
+/// Makes a group and the one above it, which another process may be removing.
+fn make(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder).or_else(|_| fs::create_dir_all(folder))
+}
+
+/// Removes a machine's groups, if it has any, and the group above with the last of them.
+/// Its processes must be gone.
 pub(super) fn remove(name: &str) {
     for controller in ["memory", "cpu", "pids", ""] {
-        let folder = Path::new(ROOT).join(controller).join(OURS).join(name);
-        if folder.is_dir()
-            && let Err(error) = fs::remove_dir(&folder)
-        {
-            tracing::debug!(folder = %folder.display(), %error, "cannot remove");
+        let ours = Path::new(ROOT).join(controller).join(OURS);
+        let folder = ours.join(name);
+        if !folder.is_dir() {
+            continue;
+        }
+        match fs::remove_dir(&folder) {
+            Ok(()) => drop(fs::remove_dir(&ours)),
+            Err(error) => tracing::debug!(folder = %folder.display(), %error, "cannot remove"),
         }
     }
 }

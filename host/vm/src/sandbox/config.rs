@@ -15,7 +15,8 @@ pub struct SandboxConfig {
     /// The program and arguments that call [`spawner_main`](super::spawner_main).
     pub spawner: Vec<OsString>,
     /// Host folders that machines see, read-only and at their own path; their `bin`
-    /// folders come first on `PATH`. Absolute. What is not there is left out.
+    /// folders come first on `PATH`. Absolute. What is not there is left out. To Cargo's
+    /// caches machines add in layers of their own; the host's folders are never changed.
     pub exposed: Vec<PathBuf>,
     /// Host folders that machines do not see in any case, beside homes, sockets and
     /// credentials: the user's own home, say, where that is not under `/home`. Absolute.

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OnceCell, RwLock};
 use uuid::Uuid;
 
 use super::cgroup::{Cgroup, Version, version};
 use super::config::{SandboxConfig, check_exposed, environment};
+use super::fingerprint;
 use super::instance::{self, Instance};
 use super::layer::{Layer, SandboxSnapshot};
 use super::link::Link;
-use super::machine::{Conversation, InstancePlace, Remains, SandboxMachine};
+use super::machine::{Conversation, Remains, SandboxMachine};
 use super::spawner::Spawner;
 use super::undertaker::{Doomed, Undertaker};
 use super::wire::{self, Boot, FromMachine};
@@ -46,7 +45,10 @@ pub struct SandboxEngine {
 #[derive(Debug)]
 struct Running {
     spawner: Spawner,
-    place: Arc<InstancePlace>,
+    /// Where live layers lie.
+    live: Arc<Path>,
+    /// Lent folders that machines write to.
+    caches: Arc<[PathBuf]>,
     name: String,
     undertaker: Undertaker,
     environment: Arc<BTreeMap<String, String>>,
@@ -87,10 +89,7 @@ impl SandboxEngine {
     /// Makes a source layer with one folder, `probe`, which goes with this engine.
     pub(super) async fn scratch_layer(&self) -> Result<PathBuf, VmError> {
         let running = self.running().await?;
-        let layer = running
-            .place
-            .layers
-            .join(Uuid::new_v4().simple().to_string());
+        let layer = running.live.join(Uuid::new_v4().simple().to_string());
         let workspace = layer.join("workspace");
         fs::create_dir_all(workspace.join("probe")).map_err(io_error("cannot make", &workspace))?;
         Ok(layer)
@@ -107,7 +106,7 @@ impl SandboxEngine {
         let instance = Instance::take(&self.state)?;
         let mut hidden = self.config.hidden.clone();
         hidden.push(self.state.root().to_owned());
-        let place = Arc::new(InstancePlace::of(&instance));
+        let live = Arc::from(instance.layers.as_path());
         let (name, stage) = (instance.name.clone(), instance.stage());
         let undertaker = Undertaker::start(instance)
             .map_err(|error| VmError::Other(format!("cannot start a thread: {error}")))?;
@@ -119,9 +118,11 @@ impl SandboxEngine {
         )
         .await?;
         let environment = Arc::new(environment(&spawner.stage.exposed));
+        let caches = Arc::from(spawner.stage.caches.as_slice());
         let new = Arc::new(Running {
             spawner,
-            place,
+            live,
+            caches,
             name,
             undertaker,
             environment,
@@ -177,6 +178,8 @@ impl SandboxEngine {
             folder: folder.clone(),
             undertaker: running.undertaker.clone(),
         };
+        // Before there is a control group, so that whoever finds the folder finds both.
+        fs::create_dir(&folder).map_err(io_error("cannot make", &folder))?;
         let cgroup = Cgroup::make(&group, &spec.options, !running.spawner.stage.pid_limit)?;
         let link = Link::new(ours)
             .map_err(|error| VmError::Other(format!("cannot watch a machine's socket: {error}")))?;
@@ -198,7 +201,8 @@ impl SandboxEngine {
         Ok(SandboxMachine {
             conversation: Conversation::start(id, link, cgroup),
             remains,
-            instance: Arc::clone(&running.place),
+            live: Arc::clone(&running.live),
+            caches: Arc::clone(&running.caches),
             layers: own,
             environment: Arc::clone(&running.environment),
         })
@@ -266,7 +270,7 @@ impl VmBackend for SandboxEngine {
             });
         }
         let id = self.image.get_or_try_init(|| async {
-            tokio::task::spawn_blocking(fingerprint)
+            tokio::task::spawn_blocking(fingerprint::host)
                 .await
                 .map_err(|error| VmError::Other(format!("the runtime is ending: {error}")))
         });
@@ -300,7 +304,7 @@ impl VmBackend for SandboxEngine {
         };
         let layers = found.layers.clone();
         let measured = layers.clone();
-        tokio::task::spawn_blocking(move || measured.iter().for_each(|layer| measure(layer)))
+        tokio::task::spawn_blocking(move || measured.iter().for_each(|layer| layer.measure()))
             .await
             .map_err(|error| VmError::Other(format!("the runtime is ending: {error}")))?;
         let _guard = self.places.write().await;
@@ -386,59 +390,4 @@ impl VmBackend for SandboxEngine {
             running.undertaker.settle().await;
         }
     }
-}
-
-/// Tells one host from another, and itself from before its packages changed.
-fn fingerprint() -> String {
-    let mut hash = Sha256::new();
-    for file in [
-        "/etc/os-release",
-        "/var/lib/dpkg/status",
-        "/lib/apk/db/installed",
-        "/var/lib/pacman/local/ALPM_DB_VERSION",
-    ] {
-        hash.update(file.as_bytes());
-        hash.update(fs::read(file).unwrap_or_default());
-    }
-    // Databases that change in place, or are too large to read.
-    for file in [
-        "/var/lib/rpm/rpmdb.sqlite",
-        "/var/lib/pacman/local",
-        "/nix/var/nix/db/db.sqlite",
-    ] {
-        if let Ok(found) = fs::metadata(file) {
-            hash.update(format!("{file} {} {}", found.size(), found.mtime()));
-        }
-    }
-    hash.update(if rustix::process::geteuid().is_root() {
-        "root"
-    } else {
-        "user"
-    });
-    format!("host:{}", hex::encode(&hash.finalize()[..16]))
-}
-
-/// Counts a layer's disk space, files with several names once.
-fn measure(layer: &Layer) {
-    layer.bytes.get_or_init(|| blocks(&layer.folder()));
-}
-
-fn blocks(root: &Path) -> u64 {
-    let mut seen = std::collections::HashSet::new();
-    let mut total = 0;
-    let mut pending = vec![root.to_owned()];
-    while let Some(path) = pending.pop() {
-        let Ok(found) = fs::symlink_metadata(&path) else {
-            continue;
-        };
-        if found.nlink() < 2 || found.is_dir() || seen.insert((found.dev(), found.ino())) {
-            total += found.blocks() * 512;
-        }
-        if found.is_dir()
-            && let Ok(entries) = fs::read_dir(&path)
-        {
-            pending.extend(entries.flatten().map(|entry| entry.path()));
-        }
-    }
-    total
 }

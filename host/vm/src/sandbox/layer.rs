@@ -1,7 +1,10 @@
 //! Frozen layers and the snapshots that are made of them.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::undertaker::{Doomed, Undertaker};
@@ -59,6 +62,11 @@ impl Layer {
             .clone()
     }
 
+    /// Counts its disk space, unless that is known. Blocks.
+    pub(super) fn measure(&self) {
+        self.bytes.get_or_init(|| blocks(&self.folder()));
+    }
+
     /// Moves it, by `rename`, to where it outlives this process, once.
     pub(super) fn keep<E>(
         &self,
@@ -103,4 +111,25 @@ impl Snapshot for SandboxSnapshot {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// Counts disk space by blocks, files with several names once.
+fn blocks(root: &Path) -> u64 {
+    let mut seen = HashSet::new();
+    let mut total = 0;
+    let mut pending = vec![root.to_owned()];
+    while let Some(path) = pending.pop() {
+        let Ok(found) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if found.nlink() < 2 || found.is_dir() || seen.insert((found.dev(), found.ino())) {
+            total += found.blocks() * 512;
+        }
+        if found.is_dir()
+            && let Ok(entries) = fs::read_dir(&path)
+        {
+            pending.extend(entries.flatten().map(|entry| entry.path()));
+        }
+    }
+    total
 }

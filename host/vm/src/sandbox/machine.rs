@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,10 +12,10 @@ use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::caches;
 use super::cgroup::Cgroup;
 use super::execution;
 use super::failure::Failure;
-use super::instance::Instance;
 use super::layer::{Layer, SandboxSnapshot};
 use super::link::Link;
 use super::undertaker::{Doomed, Undertaker};
@@ -111,10 +111,18 @@ impl Conversation {
         VmError::Gone(self.machine.clone())
     }
 
-    /// Asks for the end of a command. A machine that does not listen is not worth
-    /// waiting for here: its own end is certain.
-    pub(super) fn kill(&self, job: u64) {
-        let _ = self.link.try_send(&ToMachine::Kill(job));
+    /// Asks for the end of a command, later where there is no room for the message now.
+    pub(super) fn kill(self: &Arc<Self>, job: u64) {
+        let sent = self.link.try_send(&ToMachine::Kill(job));
+        if sent.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let conversation = Arc::clone(self);
+            runtime.spawn(async move {
+                // Fails only if the machine is gone, and the command with it.
+                let _ = conversation.link.send(&ToMachine::Kill(job), &[]).await;
+            });
+        }
     }
 
     fn answer(&self, message: FromMachine) {
@@ -164,24 +172,13 @@ async fn listen(conversation: Arc<Conversation>) {
 pub(super) struct SandboxMachine {
     pub(super) conversation: Arc<Conversation>,
     pub(super) remains: Remains,
-    pub(super) instance: Arc<InstancePlace>,
+    /// Where its instance's layers lie.
+    pub(super) live: Arc<Path>,
+    /// Lent folders that it writes to.
+    pub(super) caches: Arc<[PathBuf]>,
     /// Of the base, topmost first: they must last as long as they are mounted.
     pub(super) layers: Vec<Arc<Layer>>,
     pub(super) environment: Arc<BTreeMap<String, String>>,
-}
-
-/// Where an instance puts its layers.
-#[derive(Debug)]
-pub(super) struct InstancePlace {
-    pub(super) layers: PathBuf,
-}
-
-impl InstancePlace {
-    pub(super) fn of(instance: &Instance) -> Self {
-        Self {
-            layers: instance.layers.clone(),
-        }
-    }
 }
 
 impl SandboxMachine {
@@ -220,7 +217,9 @@ impl Machine for SandboxMachine {
         self.end().await?;
         let id = Uuid::new_v4().simple().to_string();
         let upper = self.remains.folder.join("upper");
-        let folder = self.instance.layers.join(&id);
+        let folder = self.live.join(&id);
+        caches::fold(&self.remains.folder, &self.caches)
+            .map_err(io_error("cannot freeze", &upper))?;
         fs::rename(&upper, &folder).map_err(io_error("cannot freeze", &upper))?;
         let layer = Layer::live(id, folder, self.remains.undertaker.clone());
         let mut layers = vec![Arc::new(layer)];

@@ -11,17 +11,19 @@
 //!   ([`spawner_main`]). It is small and has one thread, so a machine is a plain fork of
 //!   it: no second start of a program. It prepares what all machines share (the masked
 //!   view of the host, `/dev`, lent folders) in a mount namespace of its own.
-//! - **Init** ([`inside`]): first process of a machine. Assembles the root file system,
+//! - **Init** (`inside`): first process of a machine. Assembles the root file system,
 //!   then runs commands until its socket ends.
 //! - Life hangs on life: init dies with the spawner, the spawner with this process, and
 //!   with a namespace's first process the kernel ends all others and lets go of mounts.
 //! - A snapshot is the machine's upper layer, renamed after everything in it has ended.
 
+mod caches;
 mod cgroup;
 mod config;
 mod engine;
 mod execution;
 mod failure;
+mod fingerprint;
 mod inside;
 mod instance;
 mod layer;

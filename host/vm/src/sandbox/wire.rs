@@ -50,7 +50,7 @@ pub(super) struct Setup {
 /// What a machine is made of.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Boot {
-    /// Made by the machine itself.
+    /// Empty; its layers go there.
     pub(super) dir: PathBuf,
     /// Layers above the image, topmost first.
     pub(super) layers: Vec<PathBuf>,
@@ -81,6 +81,8 @@ pub(super) struct Stage {
     pub(super) bound: bool,
     /// Folders of [`Setup::exposed`] that are there.
     pub(super) exposed: Vec<PathBuf>,
+    /// Those of them that machines write to, in layers of their own.
+    pub(super) caches: Vec<PathBuf>,
     /// The kernel bounds process ids of a namespace, and with them processes.
     pub(super) pid_limit: bool,
 }

@@ -273,6 +273,20 @@ async fn memory_that_is_used_up_is_named() {
     assert_eq!(run(&*machine, "exit 4").await.status, ExecStatus::Exited(4));
     machine.destroy().await;
     bench.engine.settle().await;
+    let names = |folder: &std::path::Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
+    };
+    let instance = &names(&bench.state().join("layers/live"))[0];
+    for groups in ["/sys/fs/cgroup/memory/hm", "/sys/fs/cgroup/hm"] {
+        let left = names(groups.as_ref());
+        assert!(
+            !left.iter().any(|name| name.starts_with(instance)),
+            "{left:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -307,4 +321,47 @@ async fn what_is_missing_is_named_with_a_remedy() {
         found.len() == 1 && found[0].needed && found[0].result.is_err(),
         "{found:?}"
     );
+}
+
+#[tokio::test]
+async fn a_lent_package_cache_takes_additions_that_only_the_chain_sees() {
+    let bench = Bench::with(|config, folder| {
+        let cache = folder.join("home/.cargo/registry");
+        std::fs::create_dir_all(cache.join("index")).expect("folders");
+        std::fs::write(cache.join("index/old"), "old").expect("a file");
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        config.exposed = vec![cache];
+    });
+    let cache = bench.folder.path().join("home/.cargo/registry");
+    let shown = cache.display();
+    let first = bench
+        .after(
+            host(),
+            &format!("cd {shown}; echo one > one; rm index/old; echo $CARGO_HOME"),
+        )
+        .await;
+    let second = bench
+        .after(
+            crate::harness::from(&first),
+            &format!("cd {shown}; echo two > two; cat one; mkdir index/sub"),
+        )
+        .await;
+    let untouched = bench.after(crate::harness::from(&second), "true").await;
+    let machine = bench.boot_spec(crate::harness::from(&untouched)).await;
+    assert_eq!(
+        passed(run(&*machine, &format!("cd {shown}; cat one two; ls . index")).await),
+        "one\ntwo\n.:\nindex\none\ntwo\n\nindex:\nsub\n"
+    );
+    machine.destroy().await;
+    assert_eq!(
+        passed(
+            bench
+                .run(&format!("ls -R {shown}; cat {shown}/index/old"))
+                .await
+        )
+        .lines()
+        .last(),
+        Some("old")
+    );
+    assert!(cache.join("index/old").exists() && !cache.join("one").exists());
 }

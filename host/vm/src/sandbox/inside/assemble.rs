@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, UnmountFlags, unmount};
 
-use super::mounts::{READ_ONLY, attach, bind, bind_inside, clone_tree, mount_new};
+use super::mounts::{
+    READ_ONLY, attach, attach_at, bind, bind_inside, clone_tree, mount_new, open_inside,
+};
 use super::overlay::{Overlay, mount_overlay};
 use super::stage::Stage;
+use crate::sandbox::caches;
 use crate::sandbox::failure::{Failure, failed};
 use crate::sandbox::wire::Boot;
 
@@ -42,6 +45,7 @@ pub(super) fn assemble(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
         // What an earlier command has removed or replaced is not brought back.
         let _ = bind_inside(from, root.as_fd(), to);
     }
+    mount_caches(stage, boot, root.as_fd())?;
     mount_proc(stage, boot)?;
     attach(clone_tree(&stage.path.join("dev"))?, Path::new("dev"))?;
     mount_new(
@@ -83,7 +87,7 @@ pub(super) fn renew_volatile() -> Result<(), Failure> {
 
 fn mount_root(stage: &Stage, boot: &Boot) -> Result<OwnedFd, Failure> {
     let (upper, work) = (boot.dir.join("upper"), boot.dir.join("work"));
-    for folder in [&boot.dir, &upper, &work] {
+    for folder in [&upper, &work] {
         fs::create_dir(folder).map_err(failed("cannot make", folder))?;
     }
     let mut lower: Vec<PathBuf> = boot.layers.clone();
@@ -101,6 +105,37 @@ fn mount_root(stage: &Stage, boot: &Boot) -> Result<OwnedFd, Failure> {
         Mode::empty(),
     )
     .map_err(failed("cannot open", &place))
+}
+
+/// Mounts the caches that are lent. One that cannot be a layer is lent read-only.
+fn mount_caches(stage: &Stage, boot: &Boot, root: BorrowedFd<'_>) -> Result<(), Failure> {
+    for (index, cache) in stage.caches.iter().enumerate() {
+        // Gone if an earlier command has removed what it lies in.
+        let Ok(place) = open_inside(root, cache) else {
+            continue;
+        };
+        let (upper, work) = caches::folders(&boot.dir, index);
+        for folder in [&upper, &work] {
+            fs::create_dir_all(folder).map_err(failed("cannot make", folder))?;
+        }
+        let overlay = mount_overlay(&Overlay {
+            lower: &caches::layers(cache, &boot.layers),
+            upper: Some((&upper, &work)),
+            user_attributes: stage.user_namespace,
+        });
+        match overlay {
+            Ok(overlay) => attach_at(overlay, place.as_fd(), cache)?,
+            Err(_) => bind(
+                cache,
+                &stage
+                    .path
+                    .join("root")
+                    .join(cache.strip_prefix("/").unwrap_or(cache)),
+                READ_ONLY,
+            )?,
+        }
+    }
+    Ok(())
 }
 
 fn mount_proc(stage: &Stage, boot: &Boot) -> Result<(), Failure> {

@@ -45,7 +45,7 @@ fn prepare(stage: &Stage, boot: &Boot) -> Result<(OwnedFd, OwnedFd), Failure> {
     // The spawner is its parent; if that has died already, the socket is at its end.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(failed("cannot tie", "the machine to its spawner"))?;
-    let signals = signals::take_over().map_err(failed("cannot watch", "child processes"))?;
+    let signals = signals::watch_children().map_err(failed("cannot watch", "child processes"))?;
     for file in &boot.cgroups {
         std::fs::write(file, "0").map_err(failed("cannot enter the control group", file))?;
     }

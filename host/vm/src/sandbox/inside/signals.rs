@@ -5,14 +5,17 @@ use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
 
-/// Gives every signal its default action, and makes the end of a child readable instead
-/// of delivered.
-pub(super) fn take_over() -> io::Result<OwnedFd> {
+/// Gives every signal its default action, for this process and all that it starts.
+pub(super) fn reset() {
     for signal in 1..=64 {
         // SAFETY: the default action is valid for every signal; for those that cannot be
         // changed the call fails, which is as good.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+}
+
+/// Makes the end of a child readable instead of delivered; no other signal is blocked.
+pub(super) fn watch_children() -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the set is initialised by `sigemptyset` before anything reads it; the
     // descriptor is fresh and owned by nobody else.

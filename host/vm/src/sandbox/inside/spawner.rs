@@ -47,6 +47,7 @@ fn serve() -> Result<Infallible, i32> {
         user_namespace: stage.user_namespace,
         bound: stage.bound,
         exposed: stage.exposed.clone(),
+        caches: stage.caches.clone(),
         pid_limit: stage.pid_limit,
     };
     wire::send(&socket, &FromSpawner::Ready(found), &[]).map_err(|_| 1)?;
@@ -98,7 +99,8 @@ fn detach() -> io::Result<(OwnedFd, OwnedFd)> {
     rustix::stdio::dup2_stderr(&null)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     std::env::set_current_dir("/")?;
-    Ok((socket, signals::take_over()?))
+    signals::reset();
+    Ok((socket, signals::watch_children()?))
 }
 
 fn prepare(setup: &Setup) -> Result<Stage, Failure> {

@@ -22,6 +22,7 @@ use rustix::mount::MountFlags;
 use super::mask::{Mask, is_seen};
 use super::mounts::{READ_ONLY, attach, bind, clone_tree, mount_new, mount_setattr};
 use super::overlay::{Overlay, mount_overlay};
+use crate::sandbox::caches;
 use crate::sandbox::failure::{Failure, failed};
 use crate::sandbox::wire::Setup;
 
@@ -53,6 +54,8 @@ pub(super) struct Stage {
     /// From where on the stage to where in a machine, in order.
     pub(super) lent: Vec<(PathBuf, PathBuf)>,
     pub(super) exposed: Vec<PathBuf>,
+    /// Those that machines write to, in layers of their own.
+    pub(super) caches: Vec<PathBuf>,
     /// Whether a process id namespace has a bound of its own.
     pub(super) pid_limit: bool,
 }
@@ -78,6 +81,7 @@ impl Stage {
             bound: false,
             lent: Vec::new(),
             exposed,
+            caches: Vec::new(),
             pid_limit: has_pid_limit(),
         };
         let mask = stage.path.join("mask");
@@ -221,6 +225,10 @@ impl Stage {
 
     fn lend_exposed(&mut self) -> Result<(), Failure> {
         for (index, folder) in self.exposed.clone().into_iter().enumerate() {
+            if caches::is_cache(&folder) {
+                self.caches.push(folder);
+                continue;
+            }
             let slot = self.path.join("lent").join(index.to_string());
             make(&slot)?;
             bind(&folder, &slot, READ_ONLY | libc::MOUNT_ATTR_NODEV)?;
