@@ -42,6 +42,13 @@ pub(in crate::sandbox) fn mount_overlay(overlay: &Overlay<'_>) -> Result<OwnedFd
         // Without it, unmounting writes the whole upper layer to the disk first (vm
         // reference, A2: 1 ms against 113 ms after 200 MB).
         let _ = fsconfig_set_flag(&context, "volatile");
+        if !overlay.user_attributes {
+            // Kernels are built with different defaults, and a layer must mean the same
+            // over another source. In a user namespace all of it is off anyway.
+            for feature in ["redirect_dir", "metacopy", "index"] {
+                let _ = fsconfig_set_string(&context, feature, "off");
+            }
+        }
     }
     if overlay.user_attributes {
         fsconfig_set_flag(&context, "userxattr")
