@@ -52,7 +52,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// Makes a failure out of a typed error.
     pub(crate) fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { exit, error: error.into(), hints: Vec::new(), silent: false }
+        Self {
+            exit,
+            error: error.into(),
+            hints: Vec::new(),
+            silent: false,
+        }
     }
 
     /// Makes a failure of a whole sentence about the command line or the configuration.
@@ -60,19 +65,27 @@ impl Failure {
         Self::new(Exit::Usage, message.into())
     }
 
-    /// Makes a failure about something that this machine lacks.
-    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(Exit::Unavailable, message.into())
-    }
-
     /// Makes a failure that says what was tried, and keeps why it did not work.
-    pub(crate) fn caused(exit: Exit, message: impl Into<String>, cause: impl Error + Send + Sync + 'static) -> Self {
-        Self::new(exit, Context { message: message.into(), cause: Box::new(cause) })
+    pub(crate) fn caused(
+        exit: Exit,
+        message: impl Into<String>,
+        cause: impl Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(
+            exit,
+            Context {
+                message: message.into(),
+                cause: Box::new(cause),
+            },
+        )
     }
 
     /// Makes an exit without a word: the reader has gone, or all has been said.
     pub(crate) fn silent(exit: Exit) -> Self {
-        Self { silent: true, ..Self::new(exit, "") }
+        Self {
+            silent: true,
+            ..Self::new(exit, "")
+        }
     }
 
     /// Adds what to do next.

@@ -14,22 +14,22 @@ pub(crate) const FOLDER: &str = ".hm";
 /// Usage, if `start` is no folder that can be entered.
 pub(crate) fn find_root(start: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
     let start = start.unwrap_or(Path::new("."));
-    let refused = |error| Failure::caused(Exit::Usage, format!("cannot work in `{}`", start.display()), error);
+    let refused = |error| {
+        Failure::caused(
+            Exit::Usage,
+            format!("cannot work in `{}`", start.display()),
+            error,
+        )
+    };
     let folder = start.canonicalize().map_err(refused)?;
     if !folder.is_dir() {
-        return Err(Failure::usage(format!("`{}` is not a folder", start.display())));
+        return Err(Failure::usage(format!(
+            "`{}` is not a folder",
+            start.display()
+        )));
     }
-    Ok(folder.ancestors().find(|folder| folder.join(FOLDER).is_dir()).map(Path::to_owned))
-}
-
-/// As [`find_root`], where a repository is needed.
-///
-/// # Errors
-/// Usage, if there is none.
-pub(crate) fn require_root(start: Option<&Path>) -> Result<PathBuf, Failure> {
-    find_root(start)?.ok_or_else(|| {
-        let place = start.map_or_else(|| "here".to_owned(), |start| format!("in `{}`", start.display()));
-        Failure::usage(format!("no `{FOLDER}` folder {place} or above, so that there is no pipeline to run"))
-            .hint("`hm init` writes a first pipeline; `-d DIR` works in another folder")
-    })
+    Ok(folder
+        .ancestors()
+        .find(|folder| folder.join(FOLDER).is_dir())
+        .map(Path::to_owned))
 }

@@ -37,7 +37,8 @@ impl Terminal {
     /// `CLICOLOR_FORCE`.
     pub(crate) fn detect(flag: Color) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let forced = set("CLICOLOR_FORCE") && std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+        let forced = set("CLICOLOR_FORCE")
+            && std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
         let color = match flag {
             Color::Auto if set("NO_COLOR") => Color::Never,
             Color::Auto if forced => Color::Always,
@@ -77,8 +78,23 @@ impl Terminal {
     /// Returns how large the terminal behind standard error is now; zeros if unknown.
     pub(crate) fn size() -> Size {
         match rustix::termios::tcgetwinsize(io::stderr()) {
-            Ok(size) => Size { columns: size.ws_col, rows: size.ws_row },
-            Err(_) => Size { columns: 0, rows: 0 },
+            Ok(size) => Size {
+                columns: size.ws_col,
+                rows: size.ws_row,
+            },
+            Err(_) => Size {
+                columns: 0,
+                rows: 0,
+            },
+        }
+    }
+
+    /// Returns how wide text on standard output may be; a pipe takes any width.
+    pub(crate) fn columns(&self) -> usize {
+        const PIPE: usize = 120;
+        match rustix::termios::tcgetwinsize(io::stdout()) {
+            Ok(size) if self.stdout && size.ws_col > 0 => usize::from(size.ws_col),
+            _ => PIPE,
         }
     }
 
@@ -86,13 +102,23 @@ impl Terminal {
     pub(crate) fn tell(&self, failure: &Failure) {
         if !failure.is_silent() {
             // A standard error that is closed leaves nowhere to say so.
-            let _ = write_error(&mut io::stderr().lock(), failure.error(), failure.hints(), self.color_on_stderr());
+            let _ = write_error(
+                &mut io::stderr().lock(),
+                failure.error(),
+                failure.hints(),
+                self.color_on_stderr(),
+            );
         }
     }
 
     /// Prints a warning on standard error.
     pub(crate) fn warn(&self, message: &str) {
-        let _ = write_warning::<&str>(&mut io::stderr().lock(), message, &[], self.color_on_stderr());
+        let _ = write_warning::<&str>(
+            &mut io::stderr().lock(),
+            message,
+            &[],
+            self.color_on_stderr(),
+        );
     }
 
     /// Prints a line for the person on standard error.

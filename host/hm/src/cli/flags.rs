@@ -14,7 +14,13 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// When to write colours; `NO_COLOR` and `CLICOLOR_FORCE` are honoured too
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide = true
+    )]
     color: Color,
     /// The same as `--color never`
     #[arg(long, global = true, hide = true)]
@@ -24,7 +30,11 @@ pub(crate) struct Global {
 impl Global {
     /// Looks at the terminal with these flags in mind.
     pub(crate) fn terminal(&self) -> Terminal {
-        Terminal::detect(if self.no_color { Color::Never } else { self.color })
+        Terminal::detect(if self.no_color {
+            Color::Never
+        } else {
+            self.color
+        })
     }
 }
 
@@ -41,7 +51,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let letters = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
+        let letters = rest[digits..]
+            .bytes()
+            .take_while(u8::is_ascii_alphabetic)
+            .count();
         let number: u64 = rest[..digits].parse().map_err(|_| expected())?;
         let milliseconds = match &rest[digits..digits + letters] {
             "ms" => 1,
@@ -51,7 +64,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             "d" => 86_400_000,
             _ => return Err(expected()),
         };
-        let part = number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(expected)?;
+        let part = number
+            .checked_mul(milliseconds)
+            .map(Duration::from_millis)
+            .ok_or_else(expected)?;
         total = total.checked_add(part).ok_or_else(expected)?;
         rest = rest[digits + letters..].trim_start();
     }
@@ -77,10 +93,30 @@ mod tests {
 
     #[test]
     fn durations_are_read() {
-        for (text, milliseconds) in [("90", 90_000), ("1h30m", 5_400_000), ("250ms", 250), ("1d 1s", 86_401_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        for (text, milliseconds) in [
+            ("90", 90_000),
+            ("1h30m", 5_400_000),
+            ("250ms", 250),
+            ("1d 1s", 86_401_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
         }
-        for text in ["", "0", "0s", "m", "5x", "-1", "1h30", "99999999999d", "1,5h", "é"] {
+        for text in [
+            "",
+            "0",
+            "0s",
+            "m",
+            "5x",
+            "-1",
+            "1h30",
+            "99999999999d",
+            "1,5h",
+            "é",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -33,8 +33,16 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 fn write_pages(command: clap::Command, folder: &Path) -> Result<(), Failure> {
     let mut open = vec![command];
     while let Some(command) = open.pop() {
-        open.extend(command.get_subcommands().filter(|below| !below.is_hide_set()).cloned());
-        let name = command.get_display_name().unwrap_or(command.get_name()).replace(' ', "-");
+        open.extend(
+            command
+                .get_subcommands()
+                .filter(|below| !below.is_hide_set())
+                .cloned(),
+        );
+        let name = command
+            .get_display_name()
+            .unwrap_or(command.get_name())
+            .replace(' ', "-");
         let path = folder.join(format!("{name}.1"));
         std::fs::write(&path, page(command)?).map_err(|error| refused(&path, error))?;
     }
@@ -48,5 +56,9 @@ fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
 }
 
 fn refused(path: &Path, error: std::io::Error) -> Failure {
-    Failure::caused(Exit::Usage, format!("cannot write {}", path.display()), error)
+    Failure::caused(
+        Exit::Usage,
+        format!("cannot write {}", path.display()),
+        error,
+    )
 }

@@ -1,9 +1,17 @@
 //! The command line: one file a command, each with its arguments and what it does.
 
+mod backend;
 mod completions;
+mod doctor;
 mod flags;
+mod graph;
 mod init;
+mod logs;
 mod man;
+mod pipelines;
+mod render;
+mod run;
+mod runs;
 mod version;
 
 use std::ffi::OsString;
@@ -18,10 +26,17 @@ pub(crate) use flags::Global;
 
 /// Run CI pipelines on your own machine: a graph of shell steps, each in a lightweight VM.
 #[derive(Parser)]
-#[command(name = "hm", version, disable_help_subcommand = true, max_term_width = 100)]
-#[command(after_help = "`hm COMMAND --help` tells more. Exit codes: 0 passed, 1 failed, 2 usage, \
+#[command(
+    name = "hm",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "`hm COMMAND --help` tells more. Exit codes: 0 passed, 1 failed, 2 usage, \
     4 engine or network unavailable, 6 permission needed, 7 invalid pipeline, 8 backend broke, \
-    124 timed out, 130 cancelled.")]
+    124 timed out, 130 cancelled."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -32,8 +47,15 @@ struct Cli {
 /// What to do.
 #[derive(Subcommand)]
 enum Command {
+    Run(Box<run::Args>),
     Init(init::Args),
-
+    Pipelines(pipelines::Args),
+    Render(render::Args),
+    Graph(graph::Args),
+    Runs(runs::Args),
+    Logs(logs::Args),
+    Backend(backend::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
     Man(man::Args),
@@ -62,9 +84,18 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-fn dispatch(command: Command, _global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
+fn dispatch(command: Command, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
+    let verbose = global.verbose > 0;
     match command {
+        Command::Run(args) => run::run(*args, global, terminal),
         Command::Init(args) => init::run(&args, terminal),
+        Command::Pipelines(args) => pipelines::run(&args, verbose, terminal),
+        Command::Render(args) => render::run(&args, verbose, terminal),
+        Command::Graph(args) => graph::run(&args, verbose, terminal),
+        Command::Runs(args) => runs::run(&args),
+        Command::Logs(args) => logs::run(&args, terminal),
+        Command::Backend(args) => backend::run(&args, terminal),
+        Command::Doctor(args) => doctor::run(&args, terminal),
         Command::Completions(args) => completions::run(&args),
         Command::Version(args) => version::run(&args),
         Command::Man(args) => man::run(&args),

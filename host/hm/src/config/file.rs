@@ -19,7 +19,12 @@ pub(crate) const NAME: &str = "config.toml";
 pub(crate) fn load(file: &Path, origin: Origin) -> Result<Layer, Failure> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(Layer::default());
         }
         Err(error) => {
@@ -28,7 +33,13 @@ pub(crate) fn load(file: &Path, origin: Origin) -> Result<Layer, Failure> {
         }
     };
     let shown = super::folders::shown(file);
-    let mut reader = Reader { text: &text, file: &shown, origin: &origin, settings: Vec::new(), problems: Vec::new() };
+    let mut reader = Reader {
+        text: &text,
+        file: &shown,
+        origin: &origin,
+        settings: Vec::new(),
+        problems: Vec::new(),
+    };
     let (table, errors) = DeTable::parse_recoverable(&text);
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
@@ -68,7 +79,10 @@ impl Reader<'_> {
             && table == "backends"
             && keys::BUILT_IN.contains(&backend.as_str())
         {
-            self.problem(at, format!("`{backend}` is the name of a built-in backend; choose another"));
+            self.problem(
+                at,
+                format!("`{backend}` is the name of a built-in backend; choose another"),
+            );
             return false;
         }
         if !self.origin.is_repository() {
@@ -108,16 +122,25 @@ impl Reader<'_> {
             self.problem(at, problem);
             return;
         };
-        let checked = plain(value.get_ref()).ok_or(()).and_then(|value| key.kind.check(value).map_err(|_| ()));
+        let checked = plain(value.get_ref())
+            .ok_or(())
+            .and_then(|value| key.kind.check(value).map_err(|_| ()));
         match checked {
             Ok(value) => {
-                let setting = Setting { path: path.clone(), value, origin: self.origin.clone() };
+                let setting = Setting {
+                    path: path.clone(),
+                    value,
+                    origin: self.origin.clone(),
+                };
                 self.settings.push((at, setting));
             }
             Err(()) => {
                 let shown = &self.text[value.span()];
                 let shown = shown.lines().next().unwrap_or_default();
-                self.problem(value.span().start, format!("`{name}` is {shown}; it takes {}", key.kind.expected()));
+                self.problem(
+                    value.span().start,
+                    format!("`{name}` is {shown}; it takes {}", key.kind.expected()),
+                );
             }
         }
     }
@@ -129,7 +152,13 @@ impl Reader<'_> {
     fn finish(mut self) -> Result<Layer, Failure> {
         if self.problems.is_empty() {
             self.settings.sort_by_key(|&(at, _)| at);
-            return Ok(Layer { settings: self.settings.into_iter().map(|(_, setting)| setting).collect() });
+            return Ok(Layer {
+                settings: self
+                    .settings
+                    .into_iter()
+                    .map(|(_, setting)| setting)
+                    .collect(),
+            });
         }
         self.problems.sort();
         let lines: Vec<_> = self
@@ -140,7 +169,10 @@ impl Reader<'_> {
                 format!("{}:{line}:{column}: {message}", self.file)
             })
             .collect();
-        Err(Failure::usage(format!("the configuration is not valid\n{}", lines.join("\n"))))
+        Err(Failure::usage(format!(
+            "the configuration is not valid\n{}",
+            lines.join("\n")
+        )))
     }
 }
 
@@ -148,7 +180,9 @@ impl Reader<'_> {
 fn plain(value: &DeValue<'_>) -> Option<Value> {
     match value {
         DeValue::String(text) => Some(Value::Text(text.to_string())),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Number),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .ok()
+            .map(Value::Number),
         DeValue::Boolean(on) => Some(Value::Switch(*on)),
         DeValue::Array(items) => items
             .iter()
@@ -166,5 +200,8 @@ fn plain(value: &DeValue<'_>) -> Option<Value> {
 fn position(text: &str, at: usize) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(at.min(text.len()))];
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }

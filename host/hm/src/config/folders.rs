@@ -49,26 +49,45 @@ impl Folders {
 }
 
 fn folder(own: &'static str, xdg: &'static str, below_home: &str) -> Result<Folder, Failure> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     if let Some(path) = set(own) {
-        let path = std::path::absolute(&path)
-            .map_err(|error| Failure::caused(crate::failure::Exit::Usage, format!("cannot use {own}"), error))?;
+        let path = std::path::absolute(&path).map_err(|error| {
+            Failure::caused(
+                crate::failure::Exit::Usage,
+                format!("cannot use {own}"),
+                error,
+            )
+        })?;
         return Ok(Folder { path, origin: own });
     }
     // The specification has relative values ignored.
     if let Some(path) = set(xdg).filter(|path| path.is_absolute()) {
-        return Ok(Folder { path: path.join("hm"), origin: xdg });
+        return Ok(Folder {
+            path: path.join("hm"),
+            origin: xdg,
+        });
     }
     match set("HOME").filter(|path| path.is_absolute()) {
-        Some(home) => Ok(Folder { path: home.join(below_home).join("hm"), origin: "default" }),
-        None => Err(Failure::usage(format!("no folder for hm's files: neither {own}, {xdg} nor HOME is set"))
-            .hint(format!("set {own} to a folder of yours"))),
+        Some(home) => Ok(Folder {
+            path: home.join(below_home).join("hm"),
+            origin: "default",
+        }),
+        None => Err(Failure::usage(format!(
+            "no folder for hm's files: neither {own}, {xdg} nor HOME is set"
+        ))
+        .hint(format!("set {own} to a folder of yours"))),
     }
 }
 
 /// Returns `path` with the home folder as `~`, for people.
 pub(crate) fn shown(path: &Path) -> String {
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute() && home != Path::new("/"));
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute() && home != Path::new("/"));
     match home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
         Some(rest) => format!("~/{}", rest.display()),
         None => path.display().to_string(),

@@ -46,11 +46,21 @@ pub(crate) struct Key {
 }
 
 const fn key(path: &'static str, kind: Kind, right: Right) -> Key {
-    Key { path, kind, right, dormant: false }
+    Key {
+        path,
+        kind,
+        right,
+        dormant: false,
+    }
 }
 
 const fn dormant(path: &'static str, kind: Kind, right: Right) -> Key {
-    Key { path, kind, right, dormant: true }
+    Key {
+        path,
+        kind,
+        right,
+        dormant: true,
+    }
 }
 
 /// Names of `--format` and `format`.
@@ -63,7 +73,11 @@ pub(crate) static KEYS: &[Key] = &[
     key("format", Kind::Words(FORMATS), Right::All),
     key("jobs", Kind::Count, Right::All),
     key("images.*", Kind::Text, Right::All),
-    key("vm.network", Kind::Words(&["none", "public", "host"]), Right::All),
+    key(
+        "vm.network",
+        Kind::Words(&["none", "public", "host"]),
+        Right::All,
+    ),
     key("host.expose", Kind::Paths, Right::User),
     key("cache.bytes", Kind::Bytes, Right::User),
     key("backends.*.file", Kind::Text, Right::All),
@@ -80,8 +94,17 @@ pub(crate) static KEYS: &[Key] = &[
 
 /// What a repository's file must not even hold, whatever is below it (decisions,
 /// "Environment, secrets, configuration"): it may ask, and never grant.
-pub(crate) const FORBIDDEN_TO_REPOSITORIES: &[&str] =
-    &["grant", "grants", "trust", "credentials", "limits", "folders", "host", "cache", "state"];
+pub(crate) const FORBIDDEN_TO_REPOSITORIES: &[&str] = &[
+    "grant",
+    "grants",
+    "trust",
+    "credentials",
+    "limits",
+    "folders",
+    "host",
+    "cache",
+    "state",
+];
 
 /// Backends that a `[backends.NAME]` cannot replace.
 pub(crate) const BUILT_IN: &[&str] = &["local", "docker", "cloud"];
@@ -122,11 +145,23 @@ pub(crate) fn nearest(path: &[String]) -> Option<String> {
     let (last, parent) = path.split_last()?;
     let beside = KEYS.iter().filter_map(|key| {
         let parts: Vec<_> = key.path.split('.').collect();
-        let fits = parts.iter().zip(parent).all(|(part, name)| *part == "*" || part == name);
-        (fits && parts.len() > parent.len()).then(|| parts[parent.len()]).filter(|name| !name.starts_with('*'))
+        let fits = parts
+            .iter()
+            .zip(parent)
+            .all(|(part, name)| *part == "*" || part == name);
+        (fits && parts.len() > parent.len())
+            .then(|| parts[parent.len()])
+            .filter(|name| !name.starts_with('*'))
     });
     let near = crate::failure::nearest(last, beside)?;
-    Some(parent.iter().map(String::as_str).chain([near]).collect::<Vec<_>>().join("."))
+    Some(
+        parent
+            .iter()
+            .map(String::as_str)
+            .chain([near])
+            .collect::<Vec<_>>()
+            .join("."),
+    )
 }
 
 impl Kind {
@@ -150,7 +185,11 @@ impl Kind {
                 _ => Err(self.expected()),
             },
             Self::Paths | Self::Texts => {
-                let separator = if matches!(self, Self::Paths) { ':' } else { ',' };
+                let separator = if matches!(self, Self::Paths) {
+                    ':'
+                } else {
+                    ','
+                };
                 let parts = text.split(separator).filter(|part| !part.is_empty());
                 Ok(Value::Texts(parts.map(str::to_owned).collect()))
             }
@@ -165,7 +204,9 @@ impl Kind {
     pub(crate) fn check(self, value: Value) -> Result<Value, String> {
         let fits = match (self, &value) {
             (Self::Bytes, Value::Text(text)) => {
-                return bytes(text).map(Value::Number).ok_or_else(|| self.expected());
+                return bytes(text)
+                    .map(Value::Number)
+                    .ok_or_else(|| self.expected());
             }
             (Self::Text, Value::Text(text)) => !text.is_empty(),
             (Self::Words(words), Value::Text(text)) => words.contains(&text.as_str()),
@@ -174,7 +215,11 @@ impl Kind {
             (Self::Anything, value) => !matches!(value, Value::Texts(_)),
             _ => false,
         };
-        if fits { Ok(value) } else { Err(self.expected()) }
+        if fits {
+            Ok(value)
+        } else {
+            Err(self.expected())
+        }
     }
 
     /// Returns what the key takes, in words.
@@ -220,13 +265,31 @@ mod tests {
 
     #[test]
     fn keys_are_found_by_their_pattern() {
-        for known in ["backend", "images.ubuntu:24", "vm.network", "backends.acme.file", "backends.a.settings.b.c"] {
+        for known in [
+            "backend",
+            "images.ubuntu:24",
+            "vm.network",
+            "backends.acme.file",
+            "backends.a.settings.b.c",
+        ] {
             assert!(find(&path(known)).is_some(), "{known}");
         }
-        for unknown in ["bakend", "images", "backends.acme", "backends.acme.settings", "vm.network.x"] {
+        for unknown in [
+            "bakend",
+            "images",
+            "backends.acme",
+            "backends.acme.settings",
+            "vm.network.x",
+        ] {
             assert!(find(&path(unknown)).is_none(), "{unknown}");
         }
-        for table in ["images", "vm", "backends.acme", "backends.acme.settings", "backends.acme.settings.b"] {
+        for table in [
+            "images",
+            "vm",
+            "backends.acme",
+            "backends.acme.settings",
+            "backends.acme.settings.b",
+        ] {
             assert!(is_table(&path(table)), "{table}");
         }
         assert!(!is_table(&path("backend")) && !is_table(&path("backends.acme.file")));
@@ -236,7 +299,10 @@ mod tests {
     fn a_slip_of_the_finger_is_recognised() {
         assert_eq!(nearest(&path("bakend")).as_deref(), Some("backend"));
         assert_eq!(nearest(&path("vm.netwrok")).as_deref(), Some("vm.network"));
-        assert_eq!(nearest(&path("backends.acme.flie")).as_deref(), Some("backends.acme.file"));
+        assert_eq!(
+            nearest(&path("backends.acme.flie")).as_deref(),
+            Some("backends.acme.file")
+        );
         assert_eq!(nearest(&path("wholly_else")), None);
     }
 

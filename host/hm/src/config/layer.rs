@@ -84,8 +84,14 @@ impl Setting {
     /// Returns the path as one would write it in TOML.
     pub(crate) fn name(&self) -> String {
         let part = |part: &String| {
-            let bare = part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-            if bare && !part.is_empty() { part.clone() } else { format!("{part:?}") }
+            let bare = part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            if bare && !part.is_empty() {
+                part.clone()
+            } else {
+                format!("{part:?}")
+            }
         };
         self.path.iter().map(part).collect::<Vec<_>>().join(".")
     }

@@ -10,7 +10,7 @@ mod variables;
 
 pub(crate) use folders::Folders;
 pub(crate) use layer::{Layer, Origin, Setting, Value};
-pub(crate) use settings::{NamedBackend, Settings};
+pub(crate) use settings::Settings;
 pub(crate) use variables::unknown as unknown_variables;
 
-pub(crate) use file::{NAME as FILE_NAME, load};
+pub(crate) use file::NAME as FILE_NAME;

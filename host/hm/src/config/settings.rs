@@ -33,7 +33,11 @@ impl Settings {
     ///
     /// # Errors
     /// Usage, with what is wrong in the first layer that is.
-    pub(crate) fn load(folders: &Folders, root: Option<&Path>, flags: Layer) -> Result<Self, Failure> {
+    pub(crate) fn load(
+        folders: &Folders,
+        root: Option<&Path>,
+        flags: Layer,
+    ) -> Result<Self, Failure> {
         let path = folders.config_file();
         let user = file::load(&path, Origin::User(path.clone()))?;
         let repository = match root.map(|root| root.join(".hm").join(file::NAME)) {
@@ -41,9 +45,19 @@ impl Settings {
             None => Layer::default(),
         };
         let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .filter_map(|(name, value)| {
+                Some((
+                    name.into_string().ok()?,
+                    value.to_string_lossy().into_owned(),
+                ))
+            })
             .filter(|(_, value)| !value.is_empty());
-        Ok(Self { flags, variables: variables::load(variables)?, repository, user })
+        Ok(Self {
+            flags,
+            variables: variables::load(variables)?,
+            repository,
+            user,
+        })
     }
 
     /// Returns the layers, the one that wins first.
@@ -57,7 +71,11 @@ impl Settings {
 
     fn text(&self, path: &[&str]) -> Option<(&str, &Origin)> {
         match self.find(path)? {
-            Setting { value: Value::Text(text), origin, .. } => Some((text, origin)),
+            Setting {
+                value: Value::Text(text),
+                origin,
+                ..
+            } => Some((text, origin)),
             _ => None,
         }
     }
@@ -71,7 +89,10 @@ impl Settings {
 
     /// Returns the backend's name or file, and who chose it.
     pub(crate) fn backend(&self) -> (&str, Origin) {
-        self.text(&["backend"]).map_or(("local", Origin::Default), |(name, origin)| (name, origin.clone()))
+        self.text(&["backend"])
+            .map_or(("local", Origin::Default), |(name, origin)| {
+                (name, origin.clone())
+            })
     }
 
     /// Returns the engine's name, `auto` where nobody chose.
@@ -81,12 +102,15 @@ impl Settings {
 
     /// Returns the format's name, `auto` where nobody chose.
     pub(crate) fn format(&self) -> &str {
-        self.text(&["format"]).or_else(|| self.text(&["preferences", "format"])).map_or("auto", |(name, _)| name)
+        self.text(&["format"])
+            .or_else(|| self.text(&["preferences", "format"]))
+            .map_or("auto", |(name, _)| name)
     }
 
     /// Returns how many steps run at once, if somebody chose; at least 1.
     pub(crate) fn jobs(&self) -> Option<u32> {
-        self.number(&["jobs"]).map(|jobs| u32::try_from(jobs).unwrap_or(u32::MAX).max(1))
+        self.number(&["jobs"])
+            .map(|jobs| u32::try_from(jobs).unwrap_or(u32::MAX).max(1))
     }
 
     /// Returns what the registry may keep, in bytes, if somebody chose.
@@ -99,13 +123,17 @@ impl Settings {
     pub(crate) fn network(&self) -> Option<(&str, &Origin)> {
         let path = ["vm", "network"];
         let chosen = self.text(&path)?;
-        let reach = |name: &str| ["none", "public", "host"].iter().position(|known| *known == name);
+        let reach = |name: &str| {
+            ["none", "public", "host"]
+                .iter()
+                .position(|known| *known == name)
+        };
         match self.user.get(&path) {
-            Some(Setting { value: Value::Text(own), origin, .. })
-                if chosen.1.is_repository() && reach(own) < reach(chosen.0) =>
-            {
-                Some((own, origin))
-            }
+            Some(Setting {
+                value: Value::Text(own),
+                origin,
+                ..
+            }) if chosen.1.is_repository() && reach(own) < reach(chosen.0) => Some((own, origin)),
             _ => Some(chosen),
         }
     }
@@ -113,9 +141,15 @@ impl Settings {
     /// Returns the folders lent to machines, if somebody chose; a leading `~` is the home.
     pub(crate) fn expose(&self) -> Option<Vec<PathBuf>> {
         let setting = self.find(&["host", "expose"])?;
-        let Value::Texts(texts) = &setting.value else { return None };
+        let Value::Texts(texts) = &setting.value else {
+            return None;
+        };
         let home = std::env::var_os("HOME").map(PathBuf::from);
-        let path = |text: &String| match (text.strip_prefix('~').map(|rest| rest.trim_start_matches('/')), &home) {
+        let path = |text: &String| match (
+            text.strip_prefix('~')
+                .map(|rest| rest.trim_start_matches('/')),
+            &home,
+        ) {
             (Some(rest), Some(home)) => home.join(rest),
             _ => PathBuf::from(text),
         };
@@ -127,7 +161,9 @@ impl Settings {
         let settings = self.layers().into_iter().flat_map(|layer| &layer.settings);
         settings
             .filter_map(|setting| match (setting.path.as_slice(), &setting.value) {
-                ([table, from], Value::Text(to)) if table == "images" => Some((from.clone(), to.clone())),
+                ([table, from], Value::Text(to)) if table == "images" => {
+                    Some((from.clone(), to.clone()))
+                }
                 _ => None,
             })
             .collect()
@@ -135,9 +171,16 @@ impl Settings {
 
     /// Returns the names of all backends that the configuration declares.
     pub(crate) fn backend_names(&self) -> BTreeSet<String> {
-        let settings = [&self.user, &self.repository].into_iter().flat_map(|layer| &layer.settings);
+        let settings = [&self.user, &self.repository]
+            .into_iter()
+            .flat_map(|layer| &layer.settings);
         settings
-            .filter(|setting| setting.path.first().is_some_and(|table| table == "backends"))
+            .filter(|setting| {
+                setting
+                    .path
+                    .first()
+                    .is_some_and(|table| table == "backends")
+            })
             .filter_map(|setting| setting.path.get(1).cloned())
             .collect()
     }
@@ -151,17 +194,30 @@ impl Settings {
         if !self.backend_names().contains(name) {
             return Ok(None);
         }
-        let file = [&self.user, &self.repository].into_iter().find_map(|layer| layer.get(&["backends", name, "file"]));
-        let Some(Setting { value: Value::Text(file), origin, .. }) = file else {
-            return Err(Failure::usage(format!("the backend `{name}` has no `file` in the configuration"))
-                .hint(format!("add `file = \"PATH.wasm\"` to [backends.{name}]")));
+        let file = [&self.user, &self.repository]
+            .into_iter()
+            .find_map(|layer| layer.get(&["backends", name, "file"]));
+        let Some(Setting {
+            value: Value::Text(file),
+            origin,
+            ..
+        }) = file
+        else {
+            return Err(Failure::usage(format!(
+                "the backend `{name}` has no `file` in the configuration"
+            ))
+            .hint(format!("add `file = \"PATH.wasm\"` to [backends.{name}]")));
         };
-        let file = origin.folder().map_or_else(|| PathBuf::from(file), |folder| folder.join(file));
+        let file = origin
+            .folder()
+            .map_or_else(|| PathBuf::from(file), |folder| folder.join(file));
         let mut settings: Vec<(String, String)> = Vec::new();
         let mut from_repository = Vec::new();
         for layer in [&self.user, &self.repository] {
             for setting in &layer.settings {
-                let [table, owner, kind, rest @ ..] = setting.path.as_slice() else { continue };
+                let [table, owner, kind, rest @ ..] = setting.path.as_slice() else {
+                    continue;
+                };
                 if table != "backends" || owner != name || kind != "settings" {
                     continue;
                 }
@@ -177,7 +233,11 @@ impl Settings {
         }
         settings.sort();
         from_repository.sort();
-        Ok(Some(NamedBackend { file, settings, from_repository }))
+        Ok(Some(NamedBackend {
+            file,
+            settings,
+            from_repository,
+        }))
     }
 
     /// Returns every setting that somebody made and that counts, for `hm doctor`; the flag
@@ -189,7 +249,12 @@ impl Settings {
             .into_iter()
             .flat_map(|layer| &layer.settings)
             .filter(|setting| seen.insert(setting.path.clone()))
-            .map(|setting| (setting, keys::find(&setting.path).is_some_and(|key| key.dormant)))
+            .map(|setting| {
+                (
+                    setting,
+                    keys::find(&setting.path).is_some_and(|key| key.dormant),
+                )
+            })
             .collect();
         listing.sort_by(|a, b| a.0.path.first().cmp(&b.0.path.first()));
         listing

@@ -30,7 +30,10 @@ const IGNORED: &str = "__pycache__/\nnode_modules/\n";
 /// Writes the pipeline, and says what to type next.
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     if !args.dir.is_dir() {
-        return Err(Failure::usage(format!("`{}` is not a folder", args.dir.display())));
+        return Err(Failure::usage(format!(
+            "`{}` is not a folder",
+            args.dir.display()
+        )));
     }
     let folder = args.dir.join(project::FOLDER);
     if let Some(there) = existing(&folder).filter(|_| !args.force) {
@@ -49,7 +52,12 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     if !ignore.exists() {
         write(&ignore, IGNORED)?;
     }
-    terminal.note(&format!("wrote {} for {}\n  next:  {}", pipeline.display(), kind.described(), command(&args.dir)));
+    terminal.note(&format!(
+        "wrote {} for {}\n  next:  {}",
+        pipeline.display(),
+        kind.described(),
+        command(&args.dir)
+    ));
     Ok(Exit::Success)
 }
 
@@ -65,7 +73,9 @@ fn existing(folder: &Path) -> Option<PathBuf> {
         .filter(|path| {
             let extension = path.extension().and_then(|extension| extension.to_str());
             matches!(extension, Some("py" | "toml" | "json" | "ts"))
-                && path.file_name().is_some_and(|name| name != crate::config::FILE_NAME)
+                && path
+                    .file_name()
+                    .is_some_and(|name| name != crate::config::FILE_NAME)
         })
         .collect();
     found.sort();
@@ -73,7 +83,11 @@ fn existing(folder: &Path) -> Option<PathBuf> {
 }
 
 fn command(dir: &Path) -> String {
-    if dir == Path::new(".") { "hm run".into() } else { format!("hm run -d {}", dir.display()) }
+    if dir == Path::new(".") {
+        "hm run".into()
+    } else {
+        format!("hm run -d {}", dir.display())
+    }
 }
 
 /// Writes to a temporary name first, so that nobody sees half a file.
@@ -90,5 +104,9 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn refused(path: &Path, error: std::io::Error) -> Failure {
-    Failure::caused(Exit::Usage, format!("cannot write {}", path.display()), error)
+    Failure::caused(
+        Exit::Usage,
+        format!("cannot write {}", path.display()),
+        error,
+    )
 }

@@ -50,7 +50,10 @@ const MARKS: &[(&str, Kind)] = &[
 impl Kind {
     /// Looks at a folder.
     pub(super) fn detect(folder: &Path) -> Self {
-        MARKS.iter().find(|(name, _)| folder.join(name).is_file()).map_or(Self::Generic, |(_, kind)| *kind)
+        MARKS
+            .iter()
+            .find(|(name, _)| folder.join(name).is_file())
+            .map_or(Self::Generic, |(_, kind)| *kind)
     }
 
     /// Returns the kind in words.
@@ -83,24 +86,42 @@ impl Kind {
 
     fn steps(self, folder: &Path) -> Vec<Step> {
         match self {
-            Self::Rust => vec![step("build", None, "cargo build"), step("test", Some("build"), "cargo test")],
+            Self::Rust => vec![
+                step("build", None, "cargo build"),
+                step("test", Some("build"), "cargo test"),
+            ],
             Self::Go => vec![
                 step("build", None, "go build ./..."),
                 step("vet", Some("build"), "go vet ./..."),
                 step("test", Some("build"), "go test ./..."),
             ],
-            Self::Python => vec![step("compile", None, "python3 -m compileall -q ."), step("test", None, PYTHON_TEST)],
+            Self::Python => vec![
+                step("compile", None, "python3 -m compileall -q ."),
+                step("test", None, PYTHON_TEST),
+            ],
             Self::Node => {
                 let (install, runner) = package_manager(folder);
                 vec![
                     step("install", None, install),
-                    step("build", Some("install"), format!("{runner} run --if-present build")),
-                    step("test", Some("install"), format!("{runner} run --if-present test")),
+                    step(
+                        "build",
+                        Some("install"),
+                        format!("{runner} run --if-present build"),
+                    ),
+                    step(
+                        "test",
+                        Some("install"),
+                        format!("{runner} run --if-present test"),
+                    ),
                 ]
             }
             Self::Cmake => vec![
                 step("build", None, "cmake -S . -B build && cmake --build build"),
-                step("test", Some("build"), "ctest --test-dir build --output-on-failure"),
+                step(
+                    "test",
+                    Some("build"),
+                    "ctest --test-dir build --output-on-failure",
+                ),
             ],
             Self::Make => {
                 let mut steps = vec![step("build", None, "make")];
@@ -117,13 +138,21 @@ impl Kind {
                 steps
             }
             Self::Elixir => vec![
-                step("deps", None, "mix local.hex --force && mix local.rebar --force && mix deps.get"),
+                step(
+                    "deps",
+                    None,
+                    "mix local.hex --force && mix local.rebar --force && mix deps.get",
+                ),
                 step("build", Some("deps"), "mix compile"),
                 step("test", Some("build"), "mix test"),
             ],
             Self::Generic => vec![
                 step("hello", None, "echo \"Hello from $(uname -s) in $PWD\"; ls"),
-                step("next", Some("hello"), "echo 'Put your own commands into .hm/ci.toml'"),
+                step(
+                    "next",
+                    Some("hello"),
+                    "echo 'Put your own commands into .hm/ci.toml'",
+                ),
             ],
         }
     }
@@ -156,7 +185,11 @@ struct Step {
 }
 
 fn step(name: &'static str, from: Option<&'static str>, run: impl Into<String>) -> Step {
-    Step { name, from, run: run.into() }
+    Step {
+        name,
+        from,
+        run: run.into(),
+    }
 }
 
 /// Returns how to install what the lock file says, and what runs scripts.
@@ -174,7 +207,10 @@ fn package_manager(folder: &Path) -> (&'static str, &'static str) {
 
 /// Returns the makefile's target for tests, if it has one.
 fn make_test(folder: &Path) -> Option<&'static str> {
-    let text = ["GNUmakefile", "makefile", "Makefile"].iter().map(|name| read(folder, name)).find(|t| !t.is_empty())?;
+    let text = ["GNUmakefile", "makefile", "Makefile"]
+        .iter()
+        .map(|name| read(folder, name))
+        .find(|t| !t.is_empty())?;
     ["test", "check"].into_iter().find(|target| {
         text.lines().any(|line| {
             line.split_once(':').is_some_and(|(targets, rest)| {

@@ -1,0 +1,184 @@
+//! `hm doctor`: what hm finds on this machine, and what to do about what is missing.
+
+mod report;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use hm_vm::sandbox::probes;
+
+use crate::config::{Folders, Layer, Settings, unknown_variables};
+use crate::failure::{Exit, Failure};
+use crate::terminal::Terminal;
+use crate::{project, run};
+use report::Report;
+
+/// Check what hm needs on this machine, and where each setting comes from
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Work in this folder instead of the current one
+    #[arg(short, long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Prints the report. Exit 0 if a build can run, else 4.
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    let folders = Folders::find()?;
+    let root = project::find_root(args.dir.as_deref())?;
+    let settings = Settings::load(&folders, root.as_deref(), Layer::default())?;
+    let mut report = Report::new(terminal.color_on_stdout());
+    let can_run = engine(&mut report, &folders, &settings)?;
+    toolchains(&mut report, &settings);
+    python(&mut report);
+    places(&mut report, &folders, root.as_deref());
+    configuration(&mut report, &settings);
+    std::io::stdout()
+        .lock()
+        .write_all(report.text(can_run).as_bytes())?;
+    Ok(if can_run {
+        Exit::Success
+    } else {
+        Exit::Unavailable
+    })
+}
+
+/// Tries the engine, by running something in a machine; true if machines can be had.
+fn engine(report: &mut Report, folders: &Folders, settings: &Settings) -> Result<bool, Failure> {
+    report.section("engine `sandbox`");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start threads", error))?;
+    let mut works = true;
+    for probe in runtime.block_on(probes(&run::sandbox(&folders.state.path, settings))) {
+        match probe.result {
+            Ok(found) => report.fine(probe.name, &found),
+            Err((cause, remedy)) if probe.needed => {
+                works = false;
+                report.missing(probe.name, &cause, Some(&remedy));
+            }
+            Err((cause, remedy)) => report.limited(probe.name, &cause, Some(&remedy)),
+        }
+    }
+    runtime.shutdown_background();
+    Ok(works)
+}
+
+fn toolchains(report: &mut Report, settings: &Settings) {
+    report.section("lent to machines, read-only");
+    let exposed = run::exposed(settings);
+    if exposed.is_empty() {
+        report.limited(
+            "toolchains",
+            "none of the usual folders is in your home",
+            None,
+        );
+    }
+    for folder in exposed {
+        if folder.is_dir() {
+            report.fine("folder", &folder.display().to_string());
+        } else {
+            report.limited(
+                "folder",
+                &format!("{} is not there", folder.display()),
+                None,
+            );
+        }
+    }
+}
+
+/// Looks for what `.py` pipelines need; others do without.
+fn python(report: &mut Report) {
+    report.section("pipelines in Python");
+    const ASK: &str = "import sys, importlib.metadata as m\nprint(sys.version.split()[0])\nprint(m.version('harmont'))";
+    let output = Command::new("python3")
+        .args(["-c", ASK])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    let remedy = "`python3 -m pip install harmont==0.0.9`, or write pipelines as `.hm/NAME.toml`";
+    match output {
+        Err(error) => report.limited(
+            "python3",
+            &format!("cannot be started: {error}"),
+            Some("install Python 3.11 or newer"),
+        ),
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let mut lines = text.lines();
+            match lines.next() {
+                Some(version) => report.fine("python3", version),
+                None => report.limited(
+                    "python3",
+                    "does not run",
+                    Some("install Python 3.11 or newer"),
+                ),
+            }
+            match lines.next() {
+                Some(version) => report.fine("harmont", version),
+                None => report.limited("harmont", "is not installed for python3", Some(remedy)),
+            }
+        }
+    }
+}
+
+fn places(report: &mut Report, folders: &Folders, root: Option<&std::path::Path>) {
+    report.section("folders");
+    for (name, folder) in [
+        ("config", &folders.config),
+        ("cache", &folders.cache),
+        ("state", &folders.state),
+    ] {
+        report.fine(
+            name,
+            &format!("{}  ({})", folder.path.display(), folder.origin),
+        );
+    }
+    match root {
+        Some(root) => report.fine("repository", &root.display().to_string()),
+        None => report.limited(
+            "repository",
+            "no `.hm` folder here or above",
+            Some("`hm init` writes a first pipeline"),
+        ),
+    }
+    if let Ok(space) = rustix::fs::statvfs(&folders.state.path) {
+        let free = run::size(space.f_bavail.saturating_mul(space.f_frsize));
+        report.fine("free space", &format!("{free} for state"));
+    }
+}
+
+fn configuration(report: &mut Report, settings: &Settings) {
+    report.section("configuration");
+    for (name, value) in [
+        ("backend", settings.backend().0.to_owned()),
+        ("engine", settings.engine().to_owned()),
+        ("format", settings.format().to_owned()),
+    ] {
+        if !settings
+            .listing()
+            .iter()
+            .any(|(setting, _)| setting.name() == name)
+        {
+            report.fine(name, &format!("{value}  (default)"));
+        }
+    }
+    for (setting, is_dormant) in settings.listing() {
+        let text = format!("{}  ({})", setting.value, setting.origin);
+        if is_dormant {
+            report.limited(
+                &setting.name(),
+                &format!("{text}; nothing in this version reads it"),
+                None,
+            );
+        } else {
+            report.fine(&setting.name(), &text);
+        }
+    }
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in unknown_variables(names) {
+        report.limited(&name, "is no variable of hm, and is ignored", None);
+    }
+}

@@ -1,0 +1,263 @@
+//! One build, from its start to its exit code.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+
+use hm_exec::{BackendHandle, BuildOutcome, RunRequest};
+use hm_plugin_protocol::Plan;
+use hm_render::{Detail, Human, Json, Plain, Renderer};
+use jiff::Timestamp;
+use tokio::task::block_in_place;
+
+use super::backend::{self, Ready, Surroundings};
+use super::notes::Notes;
+use super::record::{self, Meta, Record};
+use super::view::{Viewed, Viewing};
+use super::{Options, Prepared, signals};
+use crate::failure::{Exit, Failure};
+use crate::terminal::{Terminal, has_unicode};
+
+/// Runs the build on a runtime of its own.
+///
+/// # Errors
+/// There was no build, or it ended without a verdict of its own.
+pub(super) fn run(
+    options: &Options,
+    prepared: &Prepared,
+    request: RunRequest,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start threads", error))?;
+    let done = runtime.block_on(drive(options, prepared, request, terminal));
+    // What was dropped has been waited for; a thread that still blocks is not.
+    runtime.shutdown_background();
+    done
+}
+
+async fn drive(
+    options: &Options,
+    prepared: &Prepared,
+    request: RunRequest,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let notes = Notes::default();
+    notes.listen(options.verbose);
+    let target = signals::install(notes.clone())
+        .map_err(|error| Failure::caused(Exit::Unavailable, "cannot listen to signals", error))?;
+    let surroundings = Surroundings {
+        folders: &prepared.folders,
+        settings: &prepared.settings,
+        root: &prepared.root,
+        plan: &request.plan,
+        terminal,
+    };
+    let ready = block_in_place(|| backend::prepare(&prepared.choice, &surroundings))?;
+    let record = block_in_place(|| begin_record(prepared, &request, ready.digest.clone()))?;
+    let format = Format::choose(prepared.settings.format(), terminal);
+    let renderer = format.renderer(&request.plan, &look(options, prepared, format, terminal))?;
+    let subsystem = ready.subsystem.clone();
+    warn(&ready, terminal);
+    let handle = match ready.backend.start(request).await {
+        Ok(handle) => handle,
+        Err(error) => {
+            let failure = backend::backend_failure(error);
+            // The failure is the news; a record that cannot be ended is not.
+            let _ = record.finish(i32::from(failure.exit().code()));
+            return Err(failure);
+        }
+    };
+    let build = watch(handle, record, renderer, format, &notes, &target).await?;
+    if let Some(subsystem) = subsystem {
+        subsystem.engine().settle().await;
+    }
+    warn(&ready, terminal);
+    conclude(build)
+}
+
+/// A build that has ended, and what became of its record and its view.
+struct Ended {
+    outcome: Result<BuildOutcome, hm_exec::BackendError>,
+    viewed: Viewed,
+}
+
+/// Reads the build to its end.
+async fn watch(
+    handle: BackendHandle,
+    record: Record,
+    renderer: Box<dyn Renderer>,
+    format: Format,
+    notes: &Notes,
+    target: &signals::Target,
+) -> Result<Ended, Failure> {
+    let (events, control) = handle.into_parts();
+    let canceller = control.canceller();
+    target.set(canceller.clone());
+    let viewing = Viewing::start(events, record, renderer, &canceller)
+        .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start a thread", error))?;
+    if format == Format::Human {
+        notes.lead_to(Some(viewing.notes.clone()));
+    }
+    let outcome = control.wait().await;
+    notes.lead_to(None);
+    let shown = outcome.as_ref().ok().cloned();
+    let viewed = block_in_place(|| viewing.finish(shown));
+    Ok(Ended { outcome, viewed })
+}
+
+/// Ends the record and finds the exit code.
+fn conclude(build: Ended) -> Result<Exit, Failure> {
+    let verdict = match build.outcome {
+        Ok(outcome) => Ok(Exit::from_code(outcome.status.exit_code())),
+        Err(error) => Err(backend::backend_failure(error)),
+    };
+    let code = verdict
+        .as_ref()
+        .map_or_else(|failure| failure.exit(), |exit| *exit)
+        .code();
+    let unwritten = match build.viewed.recorded {
+        None => Some(io::Error::other("its thread broke off")),
+        Some(recorded) => match recorded.failed {
+            Some(error) => Some(error),
+            None => recorded.record.finish(i32::from(code)).err(),
+        },
+    };
+    if let Some(error) = unwritten {
+        return Err(Failure::caused(
+            Exit::Unavailable,
+            "the record of the run could not be written",
+            error,
+        )
+        .hint("free some space, or set HM_STATE_DIR to a folder on another disk"));
+    }
+    match build.viewed.shown {
+        Ok(()) => verdict,
+        // Who closed the pipe knows; the build was cancelled if it had not ended.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => match verdict {
+            Ok(exit) => Ok(exit),
+            Err(_) => Err(Failure::silent(Exit::Cancelled)),
+        },
+        Err(error) => Err(Failure::caused(
+            Exit::Unavailable,
+            "the output could not be written",
+            error,
+        )),
+    }
+}
+
+/// Tells what the subsystem wants the user to know.
+fn warn(ready: &Ready, terminal: &Terminal) {
+    for warning in ready
+        .subsystem
+        .iter()
+        .flat_map(|subsystem| subsystem.warnings())
+    {
+        terminal.warn(&warning);
+    }
+}
+
+fn begin_record(
+    prepared: &Prepared,
+    request: &RunRequest,
+    digest: Option<String>,
+) -> Result<Record, Failure> {
+    let runs = super::state(&prepared.folders)?.runs();
+    record::prune(&runs);
+    let meta = Meta {
+        run_id: request.run_id,
+        pipeline: request.plan.pipeline.clone(),
+        root: prepared.root.clone(),
+        backend: prepared.choice.name().to_owned(),
+        digest,
+        branch: request.source.branch.clone(),
+        commit: request.source.commit.clone(),
+        message: request.source.message.clone(),
+        started_at: Timestamp::now(),
+        finished_at: None,
+        exit_code: None,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Record::begin(&runs, meta, &request.plan).map_err(|error| {
+        Failure::caused(
+            Exit::Unavailable,
+            format!("cannot begin the record of the run in {}", runs.display()),
+            error,
+        )
+        .hint("free some space, or set HM_STATE_DIR to a folder on another disk")
+    })
+}
+
+/// How the build is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Human,
+    Plain,
+    Json,
+}
+
+impl Format {
+    fn choose(name: &str, terminal: &Terminal) -> Self {
+        match name {
+            "human" => Self::Human,
+            "plain" => Self::Plain,
+            "json" => Self::Json,
+            _ if terminal.is_live => Self::Human,
+            _ => Self::Plain,
+        }
+    }
+
+    fn renderer(
+        self,
+        plan: &Plan,
+        look: &hm_render::Options,
+    ) -> Result<Box<dyn Renderer>, Failure> {
+        // Not the buffered standard streams: renderers make large writes of their own.
+        let open =
+            |stream: std::os::fd::BorrowedFd<'_>| stream.try_clone_to_owned().map(File::from);
+        let out = match self {
+            Self::Human => open(io::stderr().as_fd()),
+            Self::Plain | Self::Json => open(io::stdout().as_fd()),
+        };
+        let out = out.map_err(|error| {
+            Failure::caused(Exit::Unavailable, "there is nowhere to write to", error)
+        })?;
+        Ok(match self {
+            Self::Human => Box::new(Human::new(out, plan, look)),
+            Self::Plain => Box::new(Plain::new(out, plan, look)),
+            Self::Json => Box::new(Json::new(out)),
+        })
+    }
+}
+
+fn look(
+    options: &Options,
+    prepared: &Prepared,
+    format: Format,
+    terminal: &Terminal,
+) -> hm_render::Options {
+    let mut command = format!("hm run {}", prepared.rendered.slug);
+    if let Some(dir) = &options.dir {
+        command += &format!(" -d {}", dir.display());
+    }
+    hm_render::Options {
+        color: if format == Format::Human {
+            terminal.color_on_stderr()
+        } else {
+            terminal.color_on_stdout()
+        },
+        unicode: has_unicode(),
+        interactive: terminal.is_live,
+        size: Terminal::size(),
+        detail: match (options.quiet, options.verbose) {
+            (true, _) => Detail::Quiet,
+            (false, 0) => Detail::Normal,
+            (false, _) => Detail::Verbose,
+        },
+        backend: prepared.choice.name().to_owned(),
+        command,
+        spill_dir: std::env::temp_dir(),
+    }
+}

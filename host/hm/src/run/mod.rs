@@ -1,0 +1,160 @@
+//! `hm run`: from a checked pipeline to a verdict.
+
+mod backend;
+mod drive;
+mod dry;
+mod environment;
+mod git;
+mod machines;
+mod notes;
+mod question;
+pub(crate) mod record;
+mod signals;
+mod view;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hm_exec::{ImageMap, RunOptions, RunRequest};
+use hm_pipeline::project::Rendered;
+use uuid::Uuid;
+
+pub(crate) use backend::{Choice, Stranger, load_failure, network, runtime};
+pub(crate) use machines::{exposed, sandbox, state};
+pub(crate) use question::{describe, size};
+
+use crate::config::{Folders, Layer, Settings};
+use crate::failure::{Exit, Failure};
+use crate::pipelines::{self, Place};
+use crate::terminal::Terminal;
+
+/// A run as the user wants it, free of how it was typed.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Which pipeline; the only one if none is named.
+    pub(crate) pipeline: Option<String>,
+    /// `-d`.
+    pub(crate) dir: Option<PathBuf>,
+    /// `--file`.
+    pub(crate) file: Option<PathBuf>,
+    /// `--env-file`, in order.
+    pub(crate) env_files: Vec<PathBuf>,
+    /// `-e`, in order.
+    pub(crate) env: Vec<String>,
+    /// Neither use nor keep cached results.
+    pub(crate) no_cache: bool,
+    /// A failure stops only what depends on it.
+    pub(crate) keep_going: bool,
+    /// Budget of the build.
+    pub(crate) timeout: Option<Duration>,
+    /// Instead of what git says.
+    pub(crate) branch: Option<String>,
+    /// The user's words.
+    pub(crate) message: Option<String>,
+    /// Print the plan and stop.
+    pub(crate) dry_run: bool,
+    /// How often `-v` was given.
+    pub(crate) verbose: u8,
+    /// `-q`.
+    pub(crate) quiet: bool,
+    /// Flags that the configuration knows too.
+    pub(crate) settings: Layer,
+}
+
+/// Everything that is known before anything starts.
+struct Prepared {
+    folders: Folders,
+    settings: Settings,
+    choice: Choice,
+    rendered: Rendered,
+    root: PathBuf,
+}
+
+/// Runs a pipeline; the exit code is the verdict.
+///
+/// # Errors
+/// There was no build, or it ended without a verdict of its own.
+pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<Exit, Failure> {
+    let prepared = prepare(&options, terminal)?;
+    if options.dry_run {
+        return dry_run(&prepared);
+    }
+    let request = request(&options, &prepared);
+    drive::run(&options, &prepared, request, terminal)
+}
+
+/// Judges everything that can be judged without running anything.
+fn prepare(options: &Options, terminal: &Terminal) -> Result<Prepared, Failure> {
+    let folders = Folders::find()?;
+    let root = crate::project::find_root(options.dir.as_deref())?;
+    let settings = Settings::load(&folders, root.as_deref(), options.settings.clone())?;
+    let choice = Choice::find(&settings)?;
+    let env = environment::read(&options.env_files, &options.env)?;
+    let place = Place {
+        dir: options.dir.as_deref(),
+        file: options.file.as_deref(),
+    };
+    let found = place.read(terminal, options.verbose > 0)?;
+    let mut rendered = found.choose(options.pipeline.as_deref(), terminal)?;
+    if options.verbose > 0 {
+        for place in &rendered.unknown_fields {
+            terminal.note(&format!("unknown field {place}, passed over"));
+        }
+    }
+    if matches!(choice, Choice::Local) {
+        rendered
+            .check_runners(
+                &["vm"],
+                "drop `runner`: the local backend runs every step in a machine",
+            )
+            .map_err(pipelines::failure)?;
+    }
+    rendered
+        .check_secrets(|_| false)
+        .map_err(pipelines::failure)?;
+    rendered.plan.apply_env(&env);
+    Ok(Prepared {
+        folders,
+        settings,
+        choice,
+        rendered,
+        root: found.root,
+    })
+}
+
+fn dry_run(prepared: &Prepared) -> Result<Exit, Failure> {
+    let text = if prepared.settings.format() == "json" {
+        prepared.rendered.plan.ir_json() + "\n"
+    } else {
+        let images = ImageMap::new(prepared.settings.images());
+        dry::text(&prepared.rendered.plan, &images, prepared.choice.name())
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(Exit::Success)
+}
+
+fn request(options: &Options, prepared: &Prepared) -> RunRequest {
+    let defaults = RunOptions::default();
+    RunRequest {
+        // Ids carry their time, so that records sort.
+        run_id: Uuid::now_v7(),
+        plan: prepared.rendered.plan.clone(),
+        repo_root: prepared.root.clone(),
+        // In the plan already.
+        env: std::collections::BTreeMap::new(),
+        source: git::describe(
+            &prepared.root,
+            options.branch.clone(),
+            options.message.clone(),
+        ),
+        options: RunOptions {
+            no_cache: options.no_cache,
+            timeout: options.timeout,
+            keep_going: options.keep_going,
+            parallelism: prepared.settings.jobs().unwrap_or(defaults.parallelism),
+            ..defaults
+        },
+        settings: prepared.choice.settings(),
+    }
+}

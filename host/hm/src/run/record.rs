@@ -1,0 +1,149 @@
+//! The record of a run on disk: `runs/ID/{meta.json,plan.json,events.jsonl}`.
+//!
+//! A run holds a lock on its folder for as long as it lives, so that no other process
+//! takes the folder away when old records are pruned.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use hm_plugin_protocol::{BuildEvent, Plan};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Records that stay.
+const KEPT: usize = 100;
+
+/// Bytes that are written at once at the least, while events keep coming.
+const SPILL: usize = 256 << 10;
+
+/// What a run was and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// The run.
+    pub(crate) run_id: Uuid,
+    /// Slug of the pipeline.
+    pub(crate) pipeline: String,
+    /// The repository.
+    pub(crate) root: PathBuf,
+    /// Name of the backend.
+    pub(crate) backend: String,
+    /// Digest of a backend that is not built in.
+    #[serde(default)]
+    pub(crate) digest: Option<String>,
+    /// Branch at the time.
+    pub(crate) branch: String,
+    /// Commit at the time.
+    pub(crate) commit: String,
+    /// The user's words.
+    pub(crate) message: Option<String>,
+    /// When it began.
+    pub(crate) started_at: Timestamp,
+    /// When it ended; none while it runs, or if it was killed.
+    pub(crate) finished_at: Option<Timestamp>,
+    /// Of the process; none while it runs, or if it was killed.
+    pub(crate) exit_code: Option<i32>,
+    /// Of hm.
+    pub(crate) version: String,
+}
+
+/// The record of the run that this process makes.
+pub(crate) struct Record {
+    folder: PathBuf,
+    events: File,
+    buffer: Vec<u8>,
+    meta: Meta,
+    /// Held as long as the run lives.
+    _lock: File,
+}
+
+impl Record {
+    /// Begins a record below `runs`, which exists.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn begin(runs: &Path, meta: Meta, plan: &Plan) -> io::Result<Self> {
+        let folder = runs.join(meta.run_id.to_string());
+        fs::create_dir(&folder)?;
+        let lock = File::create(folder.join("lock"))?;
+        lock.try_lock()?;
+        write_json(&folder, "plan.json", plan)?;
+        write_json(&folder, "meta.json", &meta)?;
+        let events = File::create(folder.join("events.jsonl"))?;
+        Ok(Self {
+            folder,
+            events,
+            buffer: Vec::with_capacity(2 * SPILL),
+            meta,
+            _lock: lock,
+        })
+    }
+
+    /// Takes an event.
+    ///
+    /// # Errors
+    /// The file system's, a full disk for one.
+    pub(crate) fn event(&mut self, event: &BuildEvent) -> io::Result<()> {
+        event.write_json_lines(&mut self.buffer);
+        if self.buffer.len() >= SPILL {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes what was taken.
+    ///
+    /// # Errors
+    /// The file system's. What could not be written is let go.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let written = self.events.write_all(&self.buffer);
+        self.buffer.clear();
+        written
+    }
+
+    /// Ends the record.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn finish(mut self, exit_code: i32) -> io::Result<()> {
+        self.flush()?;
+        self.meta.finished_at = Some(Timestamp::now());
+        self.meta.exit_code = Some(exit_code);
+        write_json(&self.folder, "meta.json", &self.meta)
+    }
+}
+
+fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer(&mut file, value)?;
+    file.write_all(b"\n")?;
+    file.persist(folder.join(name))?;
+    Ok(())
+}
+
+/// Removes the oldest records, never one of a run that lives.
+pub(crate) fn prune(runs: &Path) {
+    let mut names = list(runs);
+    names.truncate(names.len().saturating_sub(KEPT));
+    for name in names {
+        let folder = runs.join(&name);
+        let lives = File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
+        if !lives {
+            // Another process may prune at the same time; what is left is left for later.
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// Returns the names of all records, oldest first: ids carry their time.
+pub(crate) fn list(runs: &Path) -> Vec<String> {
+    let entries = fs::read_dir(runs).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| Uuid::parse_str(name).is_ok())
+        .collect();
+    names.sort();
+    names
+}
