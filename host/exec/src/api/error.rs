@@ -42,6 +42,9 @@ pub enum BackendError {
         /// Largest entries first, with their bytes.
         largest_paths: Vec<(String, u64)>,
     },
+    /// The build's time was over before the backend had taken it.
+    #[error("the build's {} s were over before the backend had taken it", .0.as_secs_f64())]
+    TimedOut(std::time::Duration),
     /// A capability that the backend needs was not granted.
     #[error("permission denied: {0}")]
     Denied(String),
@@ -63,7 +66,7 @@ pub enum BackendError {
         broken: Broken,
     },
     /// Anything else that the backend reported.
-    #[error("{0}")]
+    #[error("the backend failed: {0}")]
     Other(String),
 }
 
@@ -99,6 +102,7 @@ impl BackendError {
             Self::Rejected { .. } => 7,
             Self::Load(error) => error.exit_code(),
             Self::Broken { .. } | Self::Other(_) => 8,
+            Self::TimedOut(_) => 124,
             Self::Cancelled => 130,
         }
     }

@@ -164,7 +164,7 @@ impl Build {
         {
             tracing::warn!("the output of a command did not end; what is left of it is not shown");
         }
-        let result = session.conclude(ended, timeout);
+        let result = session.conclude(ended, timeout, has_begun);
         if has_begun {
             let verdict = match &result {
                 Ok(verdict) => verdict,
@@ -205,9 +205,12 @@ async fn forward(
 
 impl Session {
     /// Turns the end of the instance into a verdict that holds against what the host saw.
-    fn conclude(&self, ended: Ended, timeout: Duration) -> Result<Verdict> {
-        if let Some(reason) = self.wish() {
-            return Ok(Verdict::cancelled(reason, timeout));
+    fn conclude(&self, ended: Ended, timeout: Duration, has_begun: bool) -> Result<Verdict> {
+        match self.wish() {
+            Some(reason) if has_begun => return Ok(Verdict::cancelled(reason, timeout)),
+            Some(CancelReason::Interrupted) => return Err(BackendError::Cancelled),
+            Some(CancelReason::TimedOut) => return Err(BackendError::TimedOut(timeout)),
+            None => {}
         }
         match ended {
             Ended::Outcome(status) => {

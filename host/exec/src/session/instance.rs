@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hm_plugin_protocol::BuildStatus;
 use tokio::sync::{oneshot, watch};
+use wasmtime::component::Accessor;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::guest::{Events, Once};
@@ -15,6 +16,10 @@ use crate::component::bindings::hm::backend::types as wit;
 use crate::component::{Limits, Ready, Runtime, TICK};
 use crate::sequencer::Violation;
 use crate::sequencer::clean::one_line;
+
+/// From the end of the guest's last task until its silence is final: the ends of its
+/// streams arrive by tasks of the engine.
+const AFTERGLOW: Duration = Duration::from_secs(2);
 
 /// How an instance ended.
 pub(super) enum Ended {
@@ -145,13 +150,14 @@ async fn work(
                     .pipe(&mut access, Events::new(session.clone(), ended_sender))?;
                 build.outcome.pipe(&mut access, Once(Some(outcome_sender)))
             })?;
-            conclude(session, phase, ended, outcome).await
+            conclude(accessor, session, phase, ended, outcome).await
         })
         .await?
 }
 
 /// Waits for the end of the events, and then for the outcome.
 async fn conclude(
+    accessor: &Accessor<State>,
     session: &Session,
     phase: &watch::Sender<Phase>,
     mut ended: oneshot::Receiver<Result<(), Violation>>,
@@ -167,9 +173,20 @@ async fn conclude(
             })??;
             return settle(session, early);
         }
+        () = idle(accessor) => {
+            let text = "its code ended while its events were open";
+            return Ok(Ended::Error(session.broken(Broken::Silent(text.into()))));
+        }
     }
     phase.send_replace(Phase::Concluding);
     settle(session, outcome.await)
+}
+
+/// Returns when no task of the guest is left that could still say something, and what it
+/// said before has had time to arrive.
+async fn idle(accessor: &Accessor<State>) {
+    std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+    tokio::time::sleep(AFTERGLOW).await;
 }
 
 fn settle(
