@@ -55,6 +55,9 @@ enum Command {
     Runs(runs::Args),
     Logs(logs::Args),
     Backend(backend::Args),
+    /// The predecessor's name for `backend`
+    #[command(hide = true)]
+    Plugin(backend::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -94,7 +97,7 @@ fn dispatch(command: Command, global: &Global, terminal: &Terminal) -> Result<Ex
         Command::Graph(args) => graph::run(&args, verbose, terminal),
         Command::Runs(args) => runs::run(&args),
         Command::Logs(args) => logs::run(&args, terminal),
-        Command::Backend(args) => backend::run(&args, terminal),
+        Command::Backend(args) | Command::Plugin(args) => backend::run(&args, terminal),
         Command::Doctor(args) => doctor::run(&args, terminal),
         Command::Completions(args) => completions::run(&args),
         Command::Version(args) => version::run(&args),

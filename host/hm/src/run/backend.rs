@@ -48,6 +48,17 @@ pub(super) struct Ready {
     pub(super) subsystem: Option<Arc<Subsystem>>,
 }
 
+impl Ready {
+    /// Ends all that it needed: when the process ends, nothing of it is left behind.
+    pub(super) async fn close(self) {
+        drop(self.backend);
+        if let Some(subsystem) = self.subsystem {
+            subsystem.settle().await;
+            subsystem.engine().close().await;
+        }
+    }
+}
+
 impl Choice {
     /// Finds the backend that the configuration and the flags name.
     ///
@@ -247,7 +258,7 @@ impl Surroundings<'_> {
                 Exit::Denied,
                 format!("{story}\n(no terminal: hm did not ask)"),
             )
-            .hint(format!("to allow it:  {}", consent::command(&need))));
+            .hint(consent::command(&need)));
         }
         match consent::ask(&format!("{story}\n")) {
             Answer::Once => Ok(widest),
@@ -260,7 +271,7 @@ impl Surroundings<'_> {
                 Exit::Denied,
                 format!("backend `{}` was not allowed to run", stranger.name),
             )
-            .hint(format!("to allow it later:  {}", consent::command(&need)))),
+            .hint(consent::command(&need))),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::backend::{self, Ready, Surroundings};
 use super::notes::Notes;
 use super::record::{self, Meta, Record};
 use super::view::{Viewed, Viewing};
-use super::{Options, Prepared, signals};
+use super::{Options, Prepared, git, signals};
 use crate::failure::{Exit, Failure};
 use crate::terminal::{Terminal, has_unicode};
 
@@ -41,13 +41,22 @@ pub(super) fn run(
 async fn drive(
     options: &Options,
     prepared: &Prepared,
-    request: RunRequest,
+    mut request: RunRequest,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let notes = Notes::default();
     notes.listen(options.verbose);
     let target = signals::install(notes.clone())
         .map_err(|error| Failure::caused(Exit::Unavailable, "cannot listen to signals", error))?;
+    // Starting git twice takes as long as loading the backend.
+    let source = tokio::task::spawn_blocking({
+        let (root, branch, message) = (
+            prepared.root.clone(),
+            options.branch.clone(),
+            options.message.clone(),
+        );
+        move || git::describe(&root, branch, message)
+    });
     let surroundings = Surroundings {
         folders: &prepared.folders,
         settings: &prepared.settings,
@@ -56,26 +65,28 @@ async fn drive(
         terminal,
     };
     let ready = block_in_place(|| backend::prepare(&prepared.choice, &surroundings))?;
-    let record = block_in_place(|| begin_record(prepared, &request, ready.digest.clone()))?;
-    let format = Format::choose(prepared.settings.format(), terminal);
-    let renderer = format.renderer(&request.plan, &look(options, prepared, format, terminal))?;
-    let subsystem = ready.subsystem.clone();
+    request.source = source.await.unwrap_or_default();
     warn(&ready, terminal);
-    let handle = match ready.backend.start(request).await {
-        Ok(handle) => handle,
-        Err(error) => {
-            let failure = backend::backend_failure(error);
-            // The failure is the news; a record that cannot be ended is not.
-            let _ = record.finish(i32::from(failure.exit().code()));
-            return Err(failure);
-        }
+    let done = async {
+        let record = block_in_place(|| begin_record(prepared, &request, ready.digest.clone()))?;
+        let format = Format::choose(prepared.settings.format(), terminal);
+        let look = look(options, prepared, format, terminal);
+        let renderer = format.renderer(&request.plan, &look)?;
+        let handle = match ready.backend.start(request).await {
+            Ok(handle) => handle,
+            Err(error) => {
+                let failure = backend::backend_failure(error);
+                // The failure is the news; a record that cannot be ended is not.
+                let _ = record.finish(i32::from(failure.exit().code()));
+                return Err(failure);
+            }
+        };
+        conclude(watch(handle, record, renderer, format, &notes, &target).await?)
     };
-    let build = watch(handle, record, renderer, format, &notes, &target).await?;
-    if let Some(subsystem) = subsystem {
-        subsystem.engine().settle().await;
-    }
+    let done = done.await;
     warn(&ready, terminal);
-    conclude(build)
+    ready.close().await;
+    done
 }
 
 /// A build that has ended, and what became of its record and its view.

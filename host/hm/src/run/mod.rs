@@ -12,12 +12,15 @@ pub(crate) mod record;
 mod signals;
 mod view;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hm_exec::{ImageMap, RunOptions, RunRequest};
+use hm_exec::{ImageMap, RunOptions, RunRequest, SourceMeta};
 use hm_pipeline::project::Rendered;
+use hm_plugin_protocol::SECRET_PREFIX;
+use hm_render::clean_line;
 use uuid::Uuid;
 
 pub(crate) use backend::{Choice, Stranger, load_failure, network, runtime};
@@ -110,10 +113,8 @@ fn prepare(options: &Options, terminal: &Terminal) -> Result<Prepared, Failure> 
             )
             .map_err(pipelines::failure)?;
     }
-    rendered
-        .check_secrets(|_| false)
-        .map_err(pipelines::failure)?;
     rendered.plan.apply_env(&env);
+    check_secrets(&rendered)?;
     Ok(Prepared {
         folders,
         settings,
@@ -121,6 +122,34 @@ fn prepare(options: &Options, terminal: &Terminal) -> Result<Prepared, Failure> 
         rendered,
         root: found.root,
     })
+}
+
+/// Refuses a plan that wants a secret: there is no way yet to hand one in. A variable that
+/// the command line has set to something else wants none.
+fn check_secrets(rendered: &Rendered) -> Result<(), Failure> {
+    let values = rendered
+        .plan
+        .steps
+        .iter()
+        .flat_map(|step| step.env.values());
+    let wanted: BTreeSet<&str> = values
+        .filter_map(|value| value.strip_prefix(SECRET_PREFIX))
+        .collect();
+    let is_free = |secret: &str| !wanted.contains(secret);
+    rendered
+        .check_secrets(is_free)
+        .map_err(pipelines::failure)?;
+    match wanted.first() {
+        // Not in the document, so that it has no place there.
+        Some(secret) => Err(Failure::new(
+            Exit::Code(7),
+            format!(
+                "`-e` or `--env-file` wants the secret `{}`, and none is declared",
+                clean_line(secret)
+            ),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn dry_run(prepared: &Prepared) -> Result<Exit, Failure> {
@@ -143,11 +172,8 @@ fn request(options: &Options, prepared: &Prepared) -> RunRequest {
         repo_root: prepared.root.clone(),
         // In the plan already.
         env: std::collections::BTreeMap::new(),
-        source: git::describe(
-            &prepared.root,
-            options.branch.clone(),
-            options.message.clone(),
-        ),
+        // Asked for meanwhile, see `drive`.
+        source: SourceMeta::default(),
         options: RunOptions {
             no_cache: options.no_cache,
             timeout: options.timeout,

@@ -17,7 +17,10 @@ pub(super) fn story(
     let mut text = format!("backend `{}` {refusal}\n", clean_line(&file));
     text += &describe(inspection);
     if !inspection.asks.is_empty() {
-        text += &format!("network   {}, at the most\n", consent::word(need.network));
+        text += &format!(
+            "network   of its machines: {}\n",
+            consent::word(need.network)
+        );
     }
     for (key, value) in &stranger.from_repository {
         text += &format!(

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     terminal.note(&format!(
         "wrote {} for {}\n  next:  {}",
-        pipeline.display(),
+        pipeline.strip_prefix(".").unwrap_or(&pipeline).display(),
         kind.described(),
         command(&args.dir)
     ));
