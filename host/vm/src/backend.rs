@@ -56,6 +56,12 @@ pub trait VmBackend: Send + Sync {
 
     /// Waits until everything that was dropped so far is really gone.
     async fn settle(&self);
+
+    /// Ends what is kept ready for further machines, and waits until that is gone too, so
+    /// that nothing is left when the process ends. There are no machines after it.
+    async fn close(&self) {
+        self.settle().await;
+    }
 }
 
 /// What to start a machine from.

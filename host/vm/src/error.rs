@@ -61,6 +61,11 @@ impl VmError {
                 "run it on this machine's own file system: `--image '{image}=host'`, \
                  or for every image `--image '*=host'`; or set it in `[images]` of the configuration"
             )),
+            Self::Registry { .. } => Some(
+                "free some space on its disk, make it writable for this user, or set HM_STATE_DIR \
+                 to another folder"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell, RwLock};
@@ -28,6 +30,9 @@ use crate::state::{StateDir, io_error};
 const NAME: &str = "sandbox";
 /// The kernel takes 500 layers (vm reference, A2), image and source among them.
 const MOST_LAYERS: usize = 480;
+/// How long the end of the engine waits for somebody who still holds a layer; what is left
+/// then is removed at the next start.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Machines by namespaces and overlayfs. See the [module](super).
 #[derive(Debug)]
@@ -39,6 +44,7 @@ pub struct SandboxEngine {
     /// Held for reading while a machine's layers are opened, for writing while one of
     /// them moves.
     places: RwLock<()>,
+    is_closed: AtomicBool,
 }
 
 /// What there is from the first machine on.
@@ -70,6 +76,7 @@ impl SandboxEngine {
             running: Mutex::new(None),
             image: OnceCell::new(),
             places: RwLock::new(()),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -102,6 +109,9 @@ impl SandboxEngine {
             && !running.spawner.is_gone()
         {
             return Ok(Arc::clone(running));
+        }
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(VmError::Other("the sandbox engine was closed".to_owned()));
         }
         let instance = Instance::take(&self.state)?;
         let mut hidden = self.config.hidden.clone();
@@ -389,5 +399,17 @@ impl VmBackend for SandboxEngine {
         if let Some(running) = running {
             running.undertaker.settle().await;
         }
+    }
+
+    async fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        // Waits for one that is being started.
+        let Some(running) = self.running.lock().await.take() else {
+            return;
+        };
+        running.undertaker.settle().await;
+        let end = running.undertaker.end();
+        drop(running);
+        let _ = tokio::time::timeout(CLOSING, end).await;
     }
 }

@@ -67,6 +67,12 @@ impl Undertaker {
         }
     }
 
+    /// Waits until the thread has ended: after the last handle has gone, this one too.
+    pub(super) fn end(&self) -> impl Future<Output = ()> + use<> {
+        let mut pending = self.pending.subscribe();
+        async move { while pending.changed().await.is_ok() {} }
+    }
+
     /// Waits until all that was handed over is gone.
     pub(super) async fn settle(&self) {
         let _ = self

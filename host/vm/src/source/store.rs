@@ -58,7 +58,17 @@ impl Store {
         );
         let folder = state.source().join(name);
         loop {
-            make(&folder.join("layers"))?;
+            // The sweep of another process, or of this one's start, may take the folder away
+            // before it is locked, or even half made. Something else than a sweep is no
+            // reason to go on.
+            match make(&folder.join("layers")) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && state.source().is_dir() =>
+                {
+                    continue;
+                }
+                other => other.map_err(write_error("cannot create", &folder))?,
+            }
             if let Some(store) = Self::lock(state, &folder, FlockOperation::LockExclusive)? {
                 let path = folder.join("root");
                 fs::write(&path, root.as_os_str().as_bytes())
@@ -239,10 +249,6 @@ fn lock_unused(layer: &Path) -> Option<File> {
     Some(folder)
 }
 
-fn make(folder: &Path) -> Result<(), VmError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(write_error("cannot create", folder))
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

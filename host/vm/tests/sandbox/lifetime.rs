@@ -58,6 +58,21 @@ async fn a_settled_engine_has_no_machines_and_no_trash() {
 }
 
 #[tokio::test]
+async fn a_closed_engine_leaves_nothing() {
+    let bench = Bench::new();
+    drop(bench.boot().await);
+    bench.engine.close().await;
+    for folder in ["machines", "trash", "layers/live"] {
+        assert_eq!(
+            entries(&bench.state().join(folder)),
+            Vec::<String>::new(),
+            "{folder}"
+        );
+    }
+    assert!(bench.engine.boot(host()).await.is_err());
+}
+
+#[tokio::test]
 async fn boots_that_are_given_up_leave_nothing() {
     let bench = Bench::new();
     drop(bench.boot().await);
