@@ -84,8 +84,8 @@ impl Build {
                 .map_err(|problem| format!("{problem}: {line:.500}"))?;
             events.push(event);
         }
-        if events.first().and_then(|event| event["kind"].as_str()) != Some("build_start") {
-            return Err("does not begin with build_start".into());
+        if !reader.has_started {
+            return Err("has no build_start".into());
         }
         let (status, exit_code, reason) = reader.end.ok_or("has no build_end")?;
         if let Some((key, _)) = reader.steps.iter().find(|(_, step)| step.ended == 0) {
@@ -179,6 +179,7 @@ impl StepRun {
 
 #[derive(Default)]
 struct Reader {
+    has_started: bool,
     steps: BTreeMap<String, StepRun>,
     keys: BTreeMap<String, String>,
     end: Option<(String, i32, Option<String>)>,
@@ -190,8 +191,14 @@ impl Reader {
             return Err("an event after build_end".into());
         }
         match event["kind"].as_str().unwrap_or_default() {
-            "build_start" if at == 0 => Ok(()),
+            // A service says that it took the build before it starts.
+            "build_accepted" if !self.has_started => Ok(()),
+            "build_start" if !self.has_started => {
+                self.has_started = true;
+                Ok(())
+            }
             "build_start" => Err("a second build_start".into()),
+            _ if !self.has_started => Err("an event before build_start".into()),
             "step_queued" => self.queued(at, event),
             "build_end" => {
                 let code = event["exit_code"]

@@ -79,7 +79,8 @@ fn pipeline(slug: Option<&str>, definition: &Value) -> Pipeline {
 }
 
 impl Pipeline {
-    /// Checks that a build had these steps and no others, each after those that it waits for.
+    /// Checks that a build had these steps and no others, and that each that ran came after those
+    /// that it waits for.
     ///
     /// # Panics
     /// If not.
@@ -89,7 +90,10 @@ impl Pipeline {
         keys.sort();
         assert_eq!(build.keys(), keys);
         for (before, after) in &self.edges {
-            build.assert_order(before, after);
+            // What never starts may be told as soon as that is clear.
+            if build.step(after).started.is_some() {
+                build.assert_order(before, after);
+            }
         }
     }
 }

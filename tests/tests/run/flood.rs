@@ -1,0 +1,127 @@
+//! Much output, slow readers, many steps at once: nothing lost, nothing broken, memory flat.
+
+use std::io::{BufRead, BufReader, Read};
+use std::time::Duration;
+
+use hm_tests::Project;
+
+use crate::build;
+
+const LINES: usize = 1_000_000;
+
+/// Most memory that `hm` may have resident, in KiB (issue: "memory of hm under 100 MB").
+const PEAK_KIB: u64 = 100_000_000 / 1024;
+
+/// A million numbered lines of 80 bytes.
+fn million() -> Project {
+    Project::toml("[steps.a]\nimage = \"host\"\nrun = \"seq -f %079.0f 1 1000000\"")
+}
+
+/// Reads slowly: not at all at first, then with a pause now and then.
+struct Slow<R> {
+    inner: R,
+    reads: u32,
+}
+
+impl<R: Read> Read for Slow<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.reads == 0 {
+            std::thread::sleep(Duration::from_secs(3));
+        } else if self.reads.is_multiple_of(64) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.reads += 1;
+        self.inner.read(buffer)
+    }
+}
+
+#[test]
+fn a_million_lines_to_a_slow_reader() {
+    let project = million();
+    let mut running = project.hm(["run", "--format", "plain"]).start_unread();
+    let stdout = running.unread_stdout();
+    let mut lines = BufReader::with_capacity(
+        32 << 10,
+        Slow {
+            inner: stdout,
+            reads: 0,
+        },
+    );
+    let (mut line, mut next) = (String::new(), 1);
+    let mut peak = 0;
+    while lines.read_line(&mut line).unwrap() > 0 {
+        if let Some(text) = line
+            .strip_prefix("[a] ")
+            .and_then(|text| text.strip_suffix('\n'))
+            && text.len() == 79
+        {
+            assert_eq!(text.parse(), Ok(next), "in order");
+            if next % 50_000 == 0 {
+                peak = peak.max(running.peak_kib());
+            }
+            next += 1;
+        }
+        line.clear();
+    }
+    assert_eq!(next, LINES + 1, "none lost");
+    let finished = running.wait().expect(0);
+    peak = peak.max(finished.peak_kib());
+    assert!(peak > 0 && peak < PEAK_KIB, "{peak} KiB");
+    let record = std::fs::File::open(project.records()[0].join("events.jsonl")).unwrap();
+    let logs = BufReader::with_capacity(1 << 20, record)
+        .split(b'\n')
+        .map(Result::unwrap);
+    let logs = logs
+        .filter(|line| line.starts_with(b"{\"kind\":\"step_log\""))
+        .count();
+    assert_eq!(logs, LINES, "the record has them too");
+}
+
+#[test]
+fn a_million_lines_as_json() {
+    let project = million();
+    let mut running = project.run().start_unread();
+    let stdout = running.unread_stdout();
+    let (mut next, mut peak) = (1, 0);
+    for line in BufReader::with_capacity(1 << 20, stdout).split(b'\n') {
+        let line = line.unwrap();
+        if !line.starts_with(b"{\"kind\":\"step_log\"") {
+            continue;
+        }
+        let event: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        let text = event["line"].as_str().unwrap();
+        assert_eq!((text.len(), text.parse()), (79, Ok(next)));
+        if next % 50_000 == 0 {
+            peak = peak.max(running.peak_kib());
+        }
+        next += 1;
+    }
+    assert_eq!(next, LINES + 1, "none lost");
+    peak = peak.max(running.wait().expect(0).peak_kib());
+    assert!(peak > 0 && peak < PEAK_KIB, "{peak} KiB");
+}
+
+#[test]
+fn sixty_four_steps_printing_at_once() {
+    const EACH: usize = 500;
+    let mut text = String::from("image = \"host\"\n");
+    for step in 0..64 {
+        text += &format!(
+            "[steps.s{step}]\nrun = \"i=0; while [ $i -lt {EACH} ]; do echo s{step} $i; echo e{step} $i >&2; i=$((i + 1)); done\"\n",
+        );
+    }
+    let project = Project::toml(&text);
+    let build = build(&project, &["-j", "64"], 0);
+    build.assert_ends(&[]);
+    assert_eq!(build.keys().len(), 64);
+    for step in 0..64 {
+        let run = build.step(&format!("s{step}"));
+        let expected = |letter| {
+            (0..EACH)
+                .map(|i| format!("{letter}{step} {i}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(run.stdout(), expected('s'));
+        assert_eq!(run.stderr(), expected('e'));
+    }
+}
