@@ -1,11 +1,13 @@
 //! The engine of the process, and how a component's bytes become code.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -141,18 +143,20 @@ impl Runtime {
         };
         let name = crate::sequencer::clean::one_line(&path.display().to_string());
         let limit = self.limits.file_bytes;
-        let file = File::open(path).map_err(failed)?;
+        // A pipe that nobody writes to would hold up an ordinary open for ever.
+        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options()
+            .read(true)
+            .custom_flags(nonblocking)
+            .open(path)
+            .map_err(failed)?;
         let kind = file.metadata().map_err(failed)?;
+        if kind.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
         if !kind.is_file() {
-            let what = if kind.is_dir() {
-                "a folder"
-            } else {
-                "no regular file"
-            };
-            return Err(LoadError::NotAComponent {
-                name,
-                what: what.into(),
-            });
+            let what = "no regular file".into();
+            return Err(LoadError::NotAComponent { name, what });
         }
         if kind.len() > limit {
             return Err(LoadError::TooLarge { name, limit });
