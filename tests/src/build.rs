@@ -191,6 +191,7 @@ impl Reader {
             return Err("an event after build_end".into());
         }
         match event["kind"].as_str().unwrap_or_default() {
+            "notice" | "custom" => Ok(()),
             // A service says that it took the build before it starts.
             "build_accepted" if !self.has_started => Ok(()),
             "build_start" if !self.has_started => {
@@ -214,7 +215,7 @@ impl Reader {
             kind @ ("step_start" | "step_log" | "step_cache_hit" | "step_end") => {
                 self.of_step(kind, at, event)
             }
-            "notice" | "custom" | "chain_failed" => Ok(()),
+            "chain_failed" => Ok(()),
             other => Err(format!("unknown kind {other}")),
         }
     }
