@@ -294,5 +294,5 @@ fn runners_and_secrets_are_checked_on_demand() {
         error.contains("env.T at .hm/ci.toml:1:13: T wants the secret \"TOKEN\""),
         "{error}"
     );
-    assert!(error.contains("`--secret TOKEN`"), "{error}");
+    assert!(error.contains("for this run with `-e`"), "{error}");
 }

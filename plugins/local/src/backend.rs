@@ -81,7 +81,7 @@ fn known_runners(plan: &Plan) -> Result<(), BackendError> {
     }
     let message = format!(
         "the local backend has the runner `{RUNNER}` only, and cannot run {}; \
-         to run steps in containers, drop `runner` and use `--engine docker`",
+         take `runner` out of these steps",
         listed(&strangers)
     );
     Err(rejected("unknown_runner", message))
@@ -150,7 +150,7 @@ mod tests {
                 .message
                 .contains("`a` (runner `docker`), `c` (runner `k8s`)")
         );
-        assert!(rejection.message.contains("--engine docker"));
+        assert!(rejection.message.contains("take `runner` out"));
         assert!(!rejection.message.contains("`b`"));
     }
 

@@ -97,21 +97,24 @@ pub(super) fn classify(import: &str) -> Option<Import> {
 /// Returns what the SDK put into the custom section `hm-plugin`: name, version and SDK,
 /// separated by NUL. The section sits in the core module inside the component.
 pub(super) fn author(bytes: &[u8]) -> Option<Author> {
-    for payload in Parser::new(0).parse_all(bytes) {
-        // The component has been compiled by now: what does not parse is no author.
-        if let Payload::CustomSection(section) = payload.ok()? {
-            if section.name() == "hm-plugin" && matches!(section.as_known(), KnownCustom::Unknown) {
-                let mut words = section.data().split(|&byte| byte == 0).map(|word| {
-                    let text: String = String::from_utf8_lossy(word).chars().take(64).collect();
-                    crate::sequencer::clean::one_line(&text)
-                });
-                return Some(Author {
-                    name: words.next()?,
-                    version: words.next()?,
-                    sdk: words.next().unwrap_or_default(),
-                });
-            }
+    let mut payloads = Parser::new(0).parse_all(bytes);
+    // The component has been compiled by now: what does not parse is no author.
+    let section = payloads.find_map(|payload| match payload {
+        Ok(Payload::CustomSection(section))
+            if section.name() == "hm-plugin"
+                && matches!(section.as_known(), KnownCustom::Unknown) =>
+        {
+            Some(section)
         }
-    }
-    None
+        _ => None,
+    })?;
+    let mut words = section.data().split(|&byte| byte == 0).map(|word| {
+        let text: String = String::from_utf8_lossy(word).chars().take(64).collect();
+        crate::sequencer::clean::one_line(&text)
+    });
+    Some(Author {
+        name: words.next()?,
+        version: words.next()?,
+        sdk: words.next().unwrap_or_default(),
+    })
 }

@@ -66,7 +66,7 @@ impl Rendered {
                 return None;
             }
             let message = format!("{} wants the secret {}", name(variable), quote(secret));
-            let hint = format!("declare it with `--secret {}`", name(secret));
+            let hint = format!("give {} a value for this run with `-e`", name(variable));
             Some(Problem::at(reference.place.clone(), message).hint(hint))
         })
     }

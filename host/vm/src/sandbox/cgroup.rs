@@ -77,7 +77,7 @@ fn unavailable(error: &io::Error) -> VmError {
         cause: format!(
             "limits on memory and processors need control groups, which cannot be made under {ROOT}: {error}"
         ),
-        remedy: "run as root, take the limits out, or use `--engine docker`".to_owned(),
+        remedy: "run as root, or take the limits out".to_owned(),
     }
 }
 

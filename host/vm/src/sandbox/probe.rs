@@ -36,7 +36,7 @@ pub struct Probe {
 
 /// What to do where ids cannot be mapped.
 pub(super) const ID_MAP_REMEDY: &str = "allow user namespaces for this program in AppArmor (`sudo \
-     sysctl kernel.apparmor_restrict_unprivileged_userns=0`), run as root, or use `--engine docker`";
+     sysctl kernel.apparmor_restrict_unprivileged_userns=0`), or run as root";
 
 /// Tells why a user namespace was refused.
 pub(super) fn user_namespace_refused(error: io::Error) -> Failure {
@@ -51,7 +51,7 @@ pub(super) fn user_namespace_refused(error: io::Error) -> Failure {
     let remedy = match errno {
         Some(libc::ENOSYS) => {
             "a container's seccomp profile hides the call: start the container \
-                               with `--security-opt seccomp=unconfined`, or use `--engine docker`"
+                               with `--security-opt seccomp=unconfined`"
         }
         Some(libc::ENOSPC | libc::EUSERS) => {
             "raise /proc/sys/user/max_user_namespaces (`sudo sysctl user.max_user_namespaces=65536`)"
@@ -64,7 +64,7 @@ pub(super) fn user_namespace_refused(error: io::Error) -> Failure {
         }
         _ => {
             "in a container, start it with `--security-opt seccomp=unconfined` or \
-              `--cap-add SYS_ADMIN`; otherwise run as root, or use `--engine docker`"
+              `--cap-add SYS_ADMIN`; otherwise run as root"
         }
     };
     failure.with_remedy(remedy)
@@ -147,7 +147,7 @@ fn told(error: &VmError) -> (String, String) {
     }
     let remedy = error
         .remedy()
-        .unwrap_or_else(|| "use `--engine docker`".to_owned());
+        .unwrap_or_else(|| "run as root, or on a machine whose kernel allows it".to_owned());
     (cause, remedy)
 }
 
@@ -239,7 +239,7 @@ async fn trial(engine: &SandboxEngine, network: Network) -> Result<String, (Stri
 
 /// What can be limited, and by what.
 fn limits(pid_limit: bool) -> [Probe; 2] {
-    let remedy = || "run as root, or use `--engine docker`, where limits are wanted".to_owned();
+    let remedy = || "run as root where limits are wanted".to_owned();
     let groups = match cgroup::version() {
         cgroup::Version::One => Ok("by control groups, version 1".to_owned()),
         cgroup::Version::Two => Ok("by control groups, version 2".to_owned()),

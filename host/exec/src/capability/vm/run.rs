@@ -1,6 +1,7 @@
 //! `machine.run`: the plan's own command, observed by the host.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::BytesMut;
 use hm_plugin_protocol::{LogStream, StepId};
@@ -48,17 +49,22 @@ pub(super) async fn run(
         _ = session.cancelled() => return Err(CallError::CANCELLED),
         started = machine.exec(vm, spec) => started?,
     };
-    let pumping = session
-        .pumps
-        .spawn(pump(drain, started.stdout, started.stderr));
+    let mut pumping = Box::pin(pump(drain, started.stdout, started.stderr));
+    // What has ended already needs no task of its own.
+    let pumping = match futures::poll!(pumping.as_mut()) {
+        Poll::Ready(()) => None,
+        Poll::Pending => Some(session.pumps.spawn(pumping)),
+    };
     let status = tokio::select! {
         biased;
         // Dropping the status kills the command.
         _ = session.cancelled() => Err(CallError::CANCELLED),
         status = started.status => status.map_err(|error| vm.guest_error(error)),
     };
-    // A pump that panicked has given its drain back.
-    let _ = pumping.await;
+    if let Some(pumping) = pumping {
+        // A pump that panicked has given its drain back.
+        let _ = pumping.await;
+    }
     let observed = observe(status?);
     let passed = observed.code() == 0;
     if !command.leaves(if passed {

@@ -190,13 +190,11 @@ fn pivot() -> Result<(), Failure> {
         let failure =
             failed::<io::Error>("cannot change the root to", "the machine's")(error.into());
         match error {
-            rustix::io::Errno::PERM => failure.with_remedy(
-                "allow pivot_root in the container's seccomp profile, or use `--engine docker`",
-            ),
-            rustix::io::Errno::INVAL => failure.with_remedy(
-                "the root file system is an initial ramdisk; run from a mounted one, or use \
-                 `--engine docker`",
-            ),
+            rustix::io::Errno::PERM => {
+                failure.with_remedy("allow pivot_root in the container's seccomp profile")
+            }
+            rustix::io::Errno::INVAL => failure
+                .with_remedy("the root file system is an initial ramdisk; run from a mounted one"),
             _ => failure,
         }
     })?;

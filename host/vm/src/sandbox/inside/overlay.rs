@@ -29,9 +29,9 @@ pub(in crate::sandbox) fn mount_overlay(overlay: &Overlay<'_>) -> Result<OwnedFd
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|error| {
         let failure = failed::<io::Error>("cannot use", "overlayfs")(error.into());
         match error {
-            Errno::NODEV => failure.with_remedy(
-                "load the kernel module (`modprobe overlay` as root), or use `--engine docker`",
-            ),
+            Errno::NODEV => {
+                failure.with_remedy("load the kernel module: `modprobe overlay` as root")
+            }
             _ => failure,
         }
     })?;
@@ -157,8 +157,7 @@ fn not_here(failure: Failure, upper: &Path) -> Failure {
             "set HM_STATE_DIR to a folder on ext4, xfs, btrfs or tmpfs: the file system of the \
              state folder lacks what overlayfs needs",
         ),
-        Some(libc::EPERM) => failure
-            .with_remedy("use a kernel of 5.11 or later, run as root, or use `--engine docker`"),
+        Some(libc::EPERM) => failure.with_remedy("use a kernel of 5.11 or later, or run as root"),
         _ => failure,
     }
 }
