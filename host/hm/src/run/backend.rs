@@ -175,7 +175,7 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
     match choice {
         Choice::Local => {
             // Before the component: what the first machine needs starts meanwhile.
-            let vm = surroundings.vm(network.unwrap_or(Network::Host))?;
+            let vm = surroundings.vm(network.unwrap_or(Network::Host), true)?;
             let runtime = runtime(surroundings.folders)?;
             let subsystem = Some(vm.subsystem.clone());
             let backend = LocalBackend::new(&runtime, vm).map_err(load_failure)?;
@@ -193,7 +193,8 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
             let granted = surroundings.consent(stranger, loaded.inspection(), network)?;
             let asks_vm = loaded.inspection().asks.contains(&Interface::Vm);
             let vm = if asks_vm {
-                Some(surroundings.vm(network.unwrap_or(granted))?)
+                // What `exec` prints may be the source, which nobody can grant yet.
+                Some(surroundings.vm(network.unwrap_or(granted), false)?)
             } else {
                 None
             };
@@ -211,11 +212,11 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
 }
 
 impl Surroundings<'_> {
-    fn vm(&self, network: Network) -> Result<VmGrant, Failure> {
+    fn vm(&self, network: Network, exec: bool) -> Result<VmGrant, Failure> {
         Ok(VmGrant {
             subsystem: Arc::new(machines::open(self.folders, self.settings)?),
             images: ImageMap::new(self.settings.images()),
-            exec: true,
+            exec,
             network: match network {
                 Network::None => hm_vm::Network::None,
                 Network::Public => hm_vm::Network::Public,
