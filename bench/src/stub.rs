@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::FutureExt;
 use hm_vm::{
-    BootSpec, ExecSpec, ExecStatus, Execution, Machine, Snapshot, SnapshotRecord, Support,
-    VmBackend, VmError,
+    BootSpec, ExecSpec, ExecStatus, Execution, Machine, Progress, Snapshot, SnapshotRecord,
+    Support, VmBackend, VmError,
 };
 
 /// The engine.
@@ -36,7 +36,7 @@ impl VmBackend for Stub {
         Support::default()
     }
 
-    async fn image_id(&self, image: &str) -> Result<String, VmError> {
+    async fn image_id(&self, image: &str, _: &Progress) -> Result<String, VmError> {
         Ok(image.to_owned())
     }
 

@@ -29,12 +29,15 @@ pub trait VmBackend: Send + Sync {
     /// Returns what this engine isolates, limits and provides, for `hm doctor`.
     fn support(&self) -> Support;
 
-    /// Returns the identity of an image: what a cache key must mix in so that another
-    /// image under the same name is another key.
+    /// Makes an image available, which may mean to fetch it, and returns its identity:
+    /// what a cache key must mix in so that another image under the same name is another
+    /// key. Quick when the image is here. Callers ask before they boot it, so that the
+    /// progress is shown; asking for the same image at the same time fetches it once.
     ///
     /// # Errors
-    /// [`VmError::ImageNotFound`] with the name as asked for.
-    async fn image_id(&self, image: &str) -> Result<String, VmError>;
+    /// [`VmError::ImageNotFound`] with the name as asked for, where this engine cannot have
+    /// such an image; [`VmError::ImageFetch`] where it could not be fetched.
+    async fn image_id(&self, image: &str, progress: &Progress) -> Result<String, VmError>;
 
     /// Starts a machine. Nothing runs in it yet.
     async fn boot(&self, spec: BootSpec) -> Result<Box<dyn Machine>, VmError>;
@@ -61,6 +64,45 @@ pub trait VmBackend: Send + Sync {
     /// that nothing is left when the process ends. There are no machines after it.
     async fn close(&self) {
         self.settle().await;
+    }
+}
+
+/// Is told how far the fetching of an image is. Calls are cheap and may be frequent.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<dyn Fn(Fetching) + Send + Sync>>);
+
+/// How far the fetching of an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetching {
+    /// As it was asked for.
+    pub image: String,
+    /// Bytes that are here, of what is transferred.
+    pub done: u64,
+    /// Bytes to transfer, once that is known.
+    pub total: Option<u64>,
+}
+
+impl Progress {
+    /// Hands every report to a function.
+    pub fn new(report: impl Fn(Fetching) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(report)))
+    }
+
+    /// Reports.
+    pub fn report(&self, fetching: Fetching) {
+        if let Some(report) = &self.0 {
+            report(fetching);
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "Progress"
+        } else {
+            "Progress(none)"
+        })
     }
 }
 
@@ -137,6 +179,9 @@ pub struct SnapshotRecord {
     /// Which kind of layers: `trusted` and `user` (overlay attributes), `docker`. Layers
     /// of one flavour cannot be mounted as another (vm reference, section 2).
     pub flavour: String,
+    /// Identity of the image below the layers ([`VmBackend::image_id`]), where the engine
+    /// keeps images apart from layers and must not remove this one meanwhile.
+    pub image: Option<String>,
     /// Topmost first. Layers are shared between snapshots.
     pub layers: Vec<LayerRecord>,
 }

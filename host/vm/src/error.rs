@@ -13,6 +13,16 @@ pub enum VmError {
         /// Name of the engine.
         engine: &'static str,
     },
+    /// The image could not be fetched.
+    #[error("the image `{image}` could not be fetched: {cause}")]
+    ImageFetch {
+        /// As it was asked for.
+        image: String,
+        /// What the registry, or the way to it, answered.
+        cause: String,
+        /// What to do about it, down to the command.
+        remedy: String,
+    },
     /// Over a limit that the user set.
     #[error("{0}")]
     Limit(String),
@@ -56,7 +66,9 @@ impl VmError {
     /// Returns what to do next, if this error knows.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Unavailable { remedy, .. } => Some(remedy.clone()),
+            Self::Unavailable { remedy, .. } | Self::ImageFetch { remedy, .. } => {
+                Some(remedy.clone())
+            }
             Self::ImageNotFound { image, .. } => Some(format!(
                 "run it on this machine's own file system: `--image '{image}=host'`, \
                  or for every image `--image '*=host'`; or set it in `[images]` of the configuration"

@@ -12,8 +12,8 @@ pub mod state;
 pub mod subsystem;
 
 pub use backend::{
-    Base, BootSpec, ExecSpec, ExecStatus, Execution, LayerRecord, Machine, MachineOptions, Network,
-    Output, Snapshot, SnapshotRecord, Support, VmBackend,
+    Base, BootSpec, ExecSpec, ExecStatus, Execution, Fetching, LayerRecord, Machine,
+    MachineOptions, Network, Output, Progress, Snapshot, SnapshotRecord, Support, VmBackend,
 };
 pub use error::VmError;
 pub use source::{FreezeOptions, FrozenSource};

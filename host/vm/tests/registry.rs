@@ -24,6 +24,7 @@ fn record(id: &str, layers: &[(&str, u64)]) -> SnapshotRecord {
     SnapshotRecord {
         id: id.to_owned(),
         flavour: "trusted".to_owned(),
+        image: None,
         layers: layers
             .iter()
             .map(|(id, bytes)| LayerRecord {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use hm_vm::{
-    BootSpec, CacheClaim, FreezeOptions, LayerRecord, Machine, Snapshot, SnapshotRecord, StateDir,
-    Subsystem, SubsystemConfig, Support, VmBackend, VmError,
+    BootSpec, CacheClaim, FreezeOptions, LayerRecord, Machine, Progress, Snapshot, SnapshotRecord,
+    StateDir, Subsystem, SubsystemConfig, Support, VmBackend, VmError,
 };
 use tempfile::TempDir;
 
@@ -55,7 +55,7 @@ impl VmBackend for FolderEngine {
         Support::default()
     }
 
-    async fn image_id(&self, image: &str) -> Result<String, VmError> {
+    async fn image_id(&self, image: &str, _: &Progress) -> Result<String, VmError> {
         Ok(image.to_owned())
     }
 
@@ -72,6 +72,7 @@ impl VmBackend for FolderEngine {
         Ok(SnapshotRecord {
             id: id.clone(),
             flavour: "user".to_owned(),
+            image: None,
             layers: vec![LayerRecord { id, bytes: 100 }],
         })
     }

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 /// Migrations in order; the database's `user_version` counts those that were applied.
 /// Never edit one that was released: append.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, SECOND];
 
 /// Times are Unix milliseconds; sizes are bytes of disk space.
 ///
@@ -47,6 +47,9 @@ CREATE TABLE building(
 CREATE INDEX building_owner ON building(owner);
 ";
 
+/// The image below a snapshot's layers.
+const SECOND: &str = "ALTER TABLE snapshot ADD COLUMN image TEXT;";
+
 /// Brings the database to the newest shape. The version found is returned if it is newer
 /// than this program knows; nothing is changed then.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<Option<i64>> {
@@ -84,7 +87,10 @@ mod tests {
             .execute("INSERT INTO repository VALUES(x'2f', 'an-id', 1)", [])
             .unwrap();
         let next = "ALTER TABLE repository ADD COLUMN note TEXT;";
-        assert_eq!(apply(&mut connection, &[FIRST, next]).unwrap(), None);
+        assert_eq!(
+            apply(&mut connection, &[FIRST, SECOND, next]).unwrap(),
+            None
+        );
         let id: String = connection
             .query_row("SELECT id FROM repository WHERE note IS NULL", [], |row| {
                 row.get(0)
@@ -92,6 +98,6 @@ mod tests {
             .unwrap();
         assert_eq!(id, "an-id");
         // And the older program leaves it alone.
-        assert_eq!(migrate(&mut connection).unwrap(), Some(2));
+        assert_eq!(migrate(&mut connection).unwrap(), Some(3));
     }
 }

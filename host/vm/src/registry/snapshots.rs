@@ -54,9 +54,9 @@ impl Registry {
                 params![key, engine, record.flavour],
             )?;
             tx.execute(
-                "INSERT INTO snapshot(id, key, engine, flavour, state, synced, boot_id, created, last_used)
-                 VALUES(?1, ?2, ?3, ?4, 'ready', 0, ?5, ?6, ?6)",
-                params![record.id, key, engine, record.flavour, self.boot_id(), now()],
+                "INSERT INTO snapshot(id, key, engine, flavour, image, state, synced, boot_id, created, last_used)
+                 VALUES(?1, ?2, ?3, ?4, ?5, 'ready', 0, ?6, ?7, ?7)",
+                params![record.id, key, engine, record.flavour, record.image, self.boot_id(), now()],
             )?;
             let row = tx.last_insert_rowid();
             for (position, layer) in record.layers.iter().enumerate() {
@@ -154,17 +154,17 @@ pub(super) fn find(
     key: &str,
     engine: &str,
 ) -> rusqlite::Result<Vec<Found>> {
-    let rows: Vec<(i64, String, String)> = tx
+    let rows: Vec<(i64, String, String, Option<String>)> = tx
         .prepare_cached(
-            "SELECT seq, id, flavour FROM snapshot
+            "SELECT seq, id, flavour, image FROM snapshot
              WHERE key = ?1 AND engine = ?2 AND state = 'ready' ORDER BY seq DESC",
         )?
         .query_map([key, engine], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let mut found = Vec::with_capacity(rows.len());
-    for (row, id, flavour) in rows {
+    for (row, id, flavour, image) in rows {
         lease(tx, row, owner)?;
         tx.prepare_cached("UPDATE snapshot SET last_used = max(last_used, ?1) WHERE seq = ?2")?
             .execute([now(), row])?;
@@ -183,6 +183,7 @@ pub(super) fn find(
             record: SnapshotRecord {
                 id,
                 flavour,
+                image,
                 layers,
             },
         });

@@ -22,7 +22,8 @@ use super::spawner::Spawner;
 use super::undertaker::{Doomed, Undertaker};
 use super::wire::{self, Boot, FromMachine};
 use crate::backend::{
-    Base, BootSpec, LayerRecord, Machine, Network, Snapshot, SnapshotRecord, Support, VmBackend,
+    Base, BootSpec, LayerRecord, Machine, Network, Progress, Snapshot, SnapshotRecord, Support,
+    VmBackend,
 };
 use crate::error::VmError;
 use crate::state::{StateDir, io_error};
@@ -272,7 +273,7 @@ impl VmBackend for SandboxEngine {
         }
     }
 
-    async fn image_id(&self, image: &str) -> Result<String, VmError> {
+    async fn image_id(&self, image: &str, _: &Progress) -> Result<String, VmError> {
         if image != "host" {
             return Err(VmError::ImageNotFound {
                 image: image.to_owned(),
@@ -331,6 +332,7 @@ impl VmBackend for SandboxEngine {
         Ok(SnapshotRecord {
             id: found.id.clone(),
             flavour: flavour.to_owned(),
+            image: None,
             layers: records,
         })
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use hm_vm::sandbox::{SandboxConfig, SandboxEngine, probes};
-use hm_vm::{ExecStatus, Network, VmBackend, VmError};
+use hm_vm::{ExecStatus, Network, Progress, VmBackend, VmError};
 
 use crate::harness::{Bench, host, is_root, passed, run, without_network};
 
@@ -164,16 +164,28 @@ async fn an_image_that_is_not_there_is_named() {
     spec.base = hm_vm::Base::Image("ubuntu:24.04".into());
     for error in [
         bench.engine.boot(spec).await.err(),
-        bench.engine.image_id("ubuntu:24.04").await.err(),
+        bench
+            .engine
+            .image_id("ubuntu:24.04", &Progress::default())
+            .await
+            .err(),
     ] {
         assert!(
             matches!(error, Some(VmError::ImageNotFound { image, .. }) if image == "ubuntu:24.04")
         );
     }
-    let id = bench.engine.image_id("host").await.expect("an id");
+    let id = bench
+        .engine
+        .image_id("host", &Progress::default())
+        .await
+        .expect("an id");
     assert_eq!(
         id,
-        bench.engine.image_id("host").await.expect("the same id")
+        bench
+            .engine
+            .image_id("host", &Progress::default())
+            .await
+            .expect("the same id")
     );
 }
 

@@ -132,7 +132,7 @@ impl VmSession {
                     let image = planned.image.as_deref().unwrap_or_default();
                     let image = self.grant.images.apply(image);
                     self.engine()
-                        .image_id(image)
+                        .image_id(image, &hm_vm::Progress::default())
                         .await
                         .map_err(|error| self.guest_error(error))?
                 }

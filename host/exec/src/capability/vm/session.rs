@@ -162,7 +162,9 @@ impl VmSession {
             VmError::ImageNotFound { .. } => wit::VmError::ImageNotFound(text),
             VmError::Limit(_) => wit::VmError::Limit(text),
             VmError::Gone(_) => wit::VmError::Gone(text),
-            VmError::Unavailable { .. } => wit::VmError::Unavailable(text),
+            VmError::Unavailable { .. } | VmError::ImageFetch { .. } => {
+                wit::VmError::Unavailable(text)
+            }
             _ => wit::VmError::Other(text),
         };
         if !matches!(error, VmError::Gone(_) | VmError::Limit(_)) {
