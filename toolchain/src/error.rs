@@ -9,7 +9,7 @@ pub enum ToolchainError {
     #[error(
         "no Rust toolchain for components: {cause}\n\
          install the target with      rustup target add wasm32-unknown-unknown\n\
-         or, on Debian and Ubuntu     apt-get install rustc-web cargo-web rust-web-src"
+         or, on Debian and Ubuntu     apt-get update && apt-get install rustc-web cargo-web rust-web-src"
     )]
     Missing {
         /// What was looked for and not found.

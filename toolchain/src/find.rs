@@ -180,7 +180,7 @@ mod tests {
             error.contains("rustup target add wasm32-unknown-unknown"),
             "{error}"
         );
-        assert!(error.contains("apt-get install rustc-web"), "{error}");
+        assert!(error.contains("&& apt-get install rustc-web"), "{error}");
 
         let bin = sysroot.path().join("lib/rustlib/some-host/bin");
         std::fs::create_dir_all(bin.join("gcc-ld")).unwrap();
