@@ -5,6 +5,8 @@
 mod chains;
 #[path = "sandbox/commands.rs"]
 mod commands;
+#[path = "sandbox/escape.rs"]
+mod escape;
 #[path = "sandbox/harness.rs"]
 mod harness;
 #[path = "sandbox/isolation.rs"]

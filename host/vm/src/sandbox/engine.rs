@@ -251,11 +251,11 @@ impl VmBackend for SandboxEngine {
     fn support(&self) -> Support {
         let root = rustix::process::geteuid().is_root();
         let isolation = if root {
-            "namespaces and dropped capabilities; shares the kernel, and root inside is root \
-             outside: against accidents, not against attack"
+            "namespaces, dropped capabilities and a filter of system calls; shares the kernel, \
+             and root inside is root outside: against accidents, not against attack"
         } else {
-            "a user namespace and dropped capabilities; shares the kernel; the system's folders \
-             are read-only inside"
+            "a user namespace, dropped capabilities and a filter of system calls; shares the \
+             kernel; the system's folders are read-only inside"
         };
         let limits = match version() {
             Version::One => "memory, processors and processes, by control groups (version 1)",

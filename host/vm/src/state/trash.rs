@@ -39,36 +39,84 @@ pub(super) fn empty(trash: &Path) -> usize {
     gone
 }
 
+/// Longest path by which an entry is deleted; deeper folders are moved up first. Leaves
+/// room for a name below `PATH_MAX`.
+const LONG: usize = 2048;
+
 /// Deletes a tree, even where its folders have no write permission: source trees have
 /// such, and overlayfs makes work folders with mode 000.
+///
+/// Neither the depth of the tree nor the number of its entries is bounded, as a step made
+/// it: there is no recursion, no descriptor a level, and no path longer than the kernel
+/// takes. Several processes may do the same at once.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.is_dir() {
         return fs::remove_file(path);
     }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_tree(path);
-            fs::remove_dir_all(path)
+    let top = path.parent().unwrap_or(path);
+    let mut pending = vec![(path.to_owned(), false)];
+    while let Some((folder, is_empty)) = pending.pop() {
+        if is_empty {
+            gone(
+                fs::remove_dir(&folder)
+                    .or_else(|error| retry(error, &folder, |path| fs::remove_dir(path))),
+            )?;
+            continue;
         }
+        let entries = match fs::read_dir(&folder).or_else(|error| {
+            open_up_if_refused(error, &folder)?;
+            fs::read_dir(&folder)
+        }) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        pending.push((folder, true));
+        for entry in entries {
+            let entry = entry?;
+            let path = entry.path();
+            // The kind comes from the entry itself, so links are not followed.
+            if !entry.file_type()?.is_dir() {
+                gone(
+                    fs::remove_file(&path)
+                        .or_else(|error| retry(error, &path, |path| fs::remove_file(path))),
+                )?;
+            } else if path.as_os_str().len() < LONG {
+                pending.push((path, false));
+            } else {
+                let up = top.join(uuid::Uuid::new_v4().simple().to_string());
+                open_up(&path);
+                gone(fs::rename(&path, &up))?;
+                pending.push((up, false));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What somebody else has removed already is as good.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-fn open_tree(root: &Path) {
-    let mut pending = vec![root.to_owned()];
-    while let Some(folder) = pending.pop() {
-        open_up(&folder);
-        let Ok(entries) = fs::read_dir(&folder) else {
-            continue;
-        };
-        // The kind comes from the entry itself, so links are not followed.
-        pending.extend(
-            entries
-                .flatten()
-                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-                .map(|entry| entry.path()),
-        );
+/// Once more with the folder above opened up, where permission is what lacks.
+fn retry(
+    error: io::Error,
+    path: &Path,
+    action: impl Fn(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    open_up_if_refused(error, path.parent().unwrap_or(path))?;
+    action(path)
+}
+
+fn open_up_if_refused(error: io::Error, folder: &Path) -> io::Result<()> {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return Err(error);
     }
+    open_up(folder);
+    Ok(())
 }
 
 fn open_up(folder: &Path) {

@@ -4,9 +4,10 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Gid, Mode, OFlags, Uid, chmod, chown, open};
 use rustix::mount::{MountFlags, UnmountFlags, unmount};
 
 use super::mounts::{
@@ -17,6 +18,7 @@ use super::stage::Stage;
 use crate::sandbox::caches;
 use crate::sandbox::failure::{Failure, failed};
 use crate::sandbox::wire::Boot;
+use crate::state::remove_tree;
 
 /// The name of every machine, so that it does not tell one from another.
 pub(super) const HOSTNAME: &str = "machine";
@@ -26,14 +28,21 @@ const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 /// Parts of `/proc` that are read-only in machines.
 const PROC_READ_ONLY: [&str; 6] = ["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi"];
 /// Parts of `/proc` that are empty in machines.
-const PROC_COVERED: [&str; 6] = [
+const PROC_COVERED: [&str; 9] = [
+    "asound",
     "kcore",
     "keys",
     "kmsg",
-    "sched_debug",
-    "timer_list",
     "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
 ];
+
+/// The same under `/sys`: what only the firmware's owner needs, and power meters, through
+/// which other programs' secrets have been told.
+const SYS_COVERED: [&str; 2] = ["sys/firmware", "sys/devices/virtual/powercap"];
 
 /// Assembles the root and makes it this process's. The mount namespace must be the
 /// machine's own, a copy of the spawner's.
@@ -62,6 +71,9 @@ pub(super) fn assemble(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
     )?;
     mount_run(Path::new("run"))?;
     mount_sys(boot)?;
+    for path in SYS_COVERED {
+        cover(stage, Path::new(path))?;
+    }
     pivot()
 }
 
@@ -70,16 +82,22 @@ pub(super) fn mount_run(path: &Path) -> Result<(), Failure> {
     mount_new("tmpfs", path, SAFE, c"mode=755")
 }
 
-/// Empties `/run` and `/dev/shm` of a machine that has run something before.
+/// Empties `/run` and `/dev/shm` of a machine that has run something before. Nothing else
+/// runs in it meanwhile.
 pub(super) fn renew_volatile() -> Result<(), Failure> {
-    for (path, options) in [("/run", c"mode=755"), ("/dev/shm", c"mode=1777")] {
-        let used = fs::read_dir(path)
-            .map_err(failed("cannot read", path))?
-            .next()
-            .is_some();
-        if used {
-            unmount(path, UnmountFlags::DETACH).map_err(failed("cannot empty", path))?;
-            mount_new("tmpfs", Path::new(path), SAFE, options)?;
+    for (path, mode) in [("/run", 0o755), ("/dev/shm", 0o1777)] {
+        let entries: Vec<_> = fs::read_dir(path)
+            .and_then(Iterator::collect)
+            .map_err(failed("cannot read", path))?;
+        for entry in entries {
+            let entry = entry.path();
+            remove_tree(&entry).map_err(failed("cannot remove", &entry))?;
+        }
+        let found = fs::metadata(path).map_err(failed("cannot examine", path))?;
+        if found.permissions().mode() & 0o7777 != mode || (found.uid(), found.gid()) != (0, 0) {
+            chown(path, Some(Uid::ROOT), Some(Gid::ROOT))
+                .and_then(|()| chmod(path, Mode::from_raw_mode(mode)))
+                .map_err(failed("cannot give back", path))?;
         }
     }
     Ok(())
@@ -143,13 +161,21 @@ fn mount_proc(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
     if let Err(failure) = mount_new("proc", Path::new("proc"), flags, c"") {
         // In a container, parts of whose `/proc` are covered, a fresh one is refused.
         return match failure.errno {
-            Some(libc::EPERM) => bind(Path::new("/proc"), Path::new("proc"), 0),
+            Some(libc::EPERM) => {
+                bind(Path::new("/proc"), Path::new("proc"), 0)?;
+                cover_proc(stage)
+            }
             _ => Err(failure),
         };
     }
     if stage.pid_limit {
         limit_processes(boot.processes);
     }
+    cover_proc(stage)
+}
+
+/// Takes what reaches past the machine out of its `/proc`.
+fn cover_proc(stage: &Stage) -> Result<(), Failure> {
     for name in PROC_READ_ONLY {
         let path = Path::new("proc").join(name);
         if path.exists() {
@@ -158,11 +184,18 @@ fn mount_proc(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
     }
     for name in PROC_COVERED {
         let path = Path::new("proc").join(name);
-        if path.exists() {
-            bind(&stage.path.join("empty"), &path, READ_ONLY)?;
-        }
+        cover(stage, &path)?;
     }
     Ok(())
+}
+
+/// Puts nothing in the place of a file or folder, if it is there.
+fn cover(stage: &Stage, path: &Path) -> Result<(), Failure> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => bind(&stage.path.join("void"), path, READ_ONLY),
+        Ok(_) => bind(&stage.path.join("empty"), path, READ_ONLY),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Bounds the process ids of this namespace: with no id there is no process. The first

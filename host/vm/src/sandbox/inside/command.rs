@@ -122,6 +122,7 @@ extern "C" fn child(plan: *mut c_void) -> c_int {
         for (index, descriptor) in (*plan).descriptors.iter().enumerate() {
             libc::dup2(*descriptor, index as c_int);
         }
+        prefer_as_victim();
         if libc::chdir((*plan).folder) != 0 {
             fail(plan, 1);
         }
@@ -132,6 +133,25 @@ extern "C" fn child(plan: *mut c_void) -> c_int {
             (*plan).envp.as_ptr(),
         );
         fail(plan, 2)
+    }
+}
+
+/// Makes commands the first to go where the whole system runs out of memory: before the
+/// program that runs them, and the rest of the host. What is refused is as before.
+///
+/// # Safety
+/// As for [`child`].
+unsafe fn prefer_as_victim() {
+    // SAFETY: system calls on constants; the descriptor is this process's own.
+    unsafe {
+        let file = libc::open(
+            c"/proc/self/oom_score_adj".as_ptr(),
+            libc::O_WRONLY | libc::O_CLOEXEC,
+        );
+        if file >= 0 {
+            libc::write(file, c"500".as_ptr().cast(), 3);
+            libc::close(file);
+        }
     }
 }
 

@@ -55,14 +55,14 @@ fn prepare(stage: &Stage, boot: &Boot) -> Result<(OwnedFd, OwnedFd), Failure> {
         raise_loopback()?;
     }
     assemble(stage, boot)?;
-    lock_down()?;
+    lock_down(stage)?;
     let null = std::fs::File::open("/dev/null").map_err(failed("cannot open", "/dev/null"))?;
     Ok((signals, null.into()))
 }
 
 /// What holds for every command. This process itself keeps its capabilities, to empty
 /// `/run` later; commands get what the bounding set leaves when they are started.
-fn lock_down() -> Result<(), Failure> {
+fn lock_down(stage: &Stage) -> Result<(), Failure> {
     rustix::thread::set_no_new_privs(true).map_err(failed("cannot give up", "new privileges"))?;
     for bit in 0..64 {
         let capability = CapabilitySet::from_bits_retain(1 << bit);
@@ -84,7 +84,10 @@ fn lock_down() -> Result<(), Failure> {
             maximum: Some(0),
         },
     );
-    Ok(())
+    stage
+        .filter
+        .install()
+        .map_err(failed("cannot install", "the filter of system calls"))
 }
 
 fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd) {

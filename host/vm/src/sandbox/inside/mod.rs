@@ -9,6 +9,7 @@ mod mask;
 mod mounts;
 mod overlay;
 mod processes;
+mod seccomp;
 mod signals;
 mod spawner;
 mod stage;

@@ -22,6 +22,7 @@ use rustix::mount::MountFlags;
 use super::mask::{Mask, is_seen};
 use super::mounts::{READ_ONLY, attach, bind, clone_tree, mount_new, mount_setattr};
 use super::overlay::{Overlay, mount_overlay};
+use super::seccomp::Filter;
 use crate::sandbox::caches;
 use crate::sandbox::failure::{Failure, failed};
 use crate::sandbox::wire::Setup;
@@ -58,6 +59,7 @@ pub(super) struct Stage {
     pub(super) caches: Vec<PathBuf>,
     /// Whether a process id namespace has a bound of its own.
     pub(super) pid_limit: bool,
+    pub(super) filter: Filter,
 }
 
 impl Stage {
@@ -83,6 +85,7 @@ impl Stage {
             exposed,
             caches: Vec::new(),
             pid_limit: has_pid_limit(),
+            filter: Filter::compile(),
         };
         let mask = stage.path.join("mask");
         Mask {
