@@ -16,6 +16,7 @@ pub use backend::{
     MachineOptions, Network, Output, Progress, Snapshot, SnapshotRecord, Support, VmBackend,
 };
 pub use error::VmError;
+pub use registry::BuildGuard;
 pub use source::{FreezeOptions, FrozenSource};
 pub use state::StateDir;
 pub use subsystem::{CacheClaim, Subsystem, SubsystemConfig};

@@ -8,6 +8,7 @@ mod output;
 mod pipe;
 mod record;
 mod scale;
+mod sharing;
 mod signals;
 mod state;
 mod terminal;

@@ -11,6 +11,7 @@ use wasmtime::component::{FutureConsumer, Lift, Source, StreamConsumer, StreamRe
 
 use super::Session;
 use crate::component::bindings::hm::backend::events::BuildEvent;
+use crate::component::bindings::hm::backend::types::StepStatus;
 use crate::sequencer::{Entry, Violation};
 
 /// Events lifted at once: 64 of the largest chunks fit into the fuel of one call
@@ -63,6 +64,7 @@ impl<D: 'static> StreamConsumer<D> for Events {
         {
             let mut ledger = self.session.ledger();
             for event in events {
+                self.session.note_end(&event);
                 broken = ledger.take(event, &mut entries);
                 if broken.is_err() {
                     break;
@@ -75,6 +77,18 @@ impl<D: 'static> StreamConsumer<D> for Events {
             return Poll::Ready(Err(violation.into()));
         }
         Poll::Ready(Ok(StreamResult::Completed))
+    }
+}
+
+impl Session {
+    /// Lets others build what a step was building that ends without having passed; what
+    /// one that passed has built is still to be stored.
+    fn note_end(&self, event: &BuildEvent) {
+        if let (BuildEvent::StepEnded(end), Some(vm)) = (event, self.vm())
+            && end.status != StepStatus::Passed
+        {
+            vm.claims.give_up(end.step);
+        }
     }
 }
 

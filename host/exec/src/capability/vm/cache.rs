@@ -1,13 +1,14 @@
 //! Keys of cached results. The host makes them, from what the host knows.
 
-use hm_plugin_protocol::StepId;
-use hm_vm::{Base, Snapshot};
+use hm_plugin_protocol::{Level, StepId};
+use hm_vm::{Base, CacheClaim, Snapshot, VmError};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 use super::machine::{FileSystem, GuestSnapshot};
 use super::{CallError, VmSession, wit};
 use crate::sequencer::Violation;
+use crate::session::Session;
 
 /// Changes when the recipe of keys does.
 const RECIPE: &str = "hm-cache-1";
@@ -27,9 +28,12 @@ impl VmSession {
         }
     }
 
-    /// Looks up what the step left behind in an earlier build.
+    /// Looks up what the step left behind in an earlier build. If nothing is stored, the
+    /// step's key is claimed; if another step or process builds it, its result is waited
+    /// for.
     pub(super) async fn lookup(
         &self,
+        session: &Session,
         step: StepId,
         parent: Option<&FileSystem>,
     ) -> Result<Option<(String, Arc<dyn Snapshot>)>, CallError> {
@@ -42,7 +46,7 @@ impl VmSession {
         let Some(key) = self.key(step).await? else {
             return Ok(None);
         };
-        match self.grant.subsystem.cache_lookup(&key).await {
+        match self.find_or_claim(session, step, &key).await {
             Ok(found) => Ok(found.map(|snapshot| (key, snapshot))),
             Err(error) => {
                 tracing::warn!(
@@ -52,6 +56,38 @@ impl VmSession {
                 Ok(None)
             }
         }
+    }
+
+    async fn find_or_claim(
+        &self,
+        session: &Session,
+        step: StepId,
+        key: &str,
+    ) -> Result<Option<Arc<dyn Snapshot>>, VmError> {
+        let mut is_told = false;
+        // A second lookup of a step that is being built must not wait for itself.
+        while !self.claims.holds(step) {
+            match self.grant.subsystem.cache_claim(key).await? {
+                CacheClaim::Hit(snapshot) => return Ok(Some(snapshot)),
+                CacheClaim::Build(guard) => self.claims.add(step, guard),
+                CacheClaim::Wait(waiting) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        let note = session.ledger().note(
+                            Some(step),
+                            Level::Info,
+                            "waiting for another hm that builds this step".into(),
+                        );
+                        session.tell(vec![note]).await;
+                    }
+                    tokio::select! {
+                        waited = waiting.wait() => waited?,
+                        // See `claims`: whoever waits for this build could wait for ever.
+                        () = self.claims.stalled() => return Ok(None),
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Keeps what the step left behind. Returns false if it is not to be kept.
@@ -73,6 +109,7 @@ impl VmSession {
             .subsystem
             .cache_store(&key, &snapshot.snapshot)
             .await;
+        self.claims.give_up(step);
         stored.map(|()| true).map_err(|error| {
             // A cache that cannot be written costs time, not the build.
             CallError::Guest(wit::VmError::Other(super::session::chain(&error)))

@@ -227,7 +227,8 @@ impl wit::HostWithStore<State> for Own {
         let parent = parent
             .map(|parent| snapshot(accessor, &parent))
             .transpose()?;
-        let looking = vm.lookup(step, parent.as_ref().map(|parent| &parent.fs));
+        let parent = parent.as_ref().map(|parent| &parent.fs);
+        let looking = vm.lookup(&visit.session, step, parent);
         let Some((key, found)) = visit.session.unless_cancelled(looking).await? else {
             return Ok(None);
         };

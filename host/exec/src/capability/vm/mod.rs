@@ -5,6 +5,7 @@
 //! guest's word.
 
 mod cache;
+mod claims;
 mod exec;
 mod host;
 mod machine;

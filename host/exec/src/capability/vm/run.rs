@@ -35,6 +35,7 @@ pub(super) async fn run(
             RunRefused::Denied(text) => CallError::denied(text),
         })?;
     let drain = Drain::new(session.clone(), step);
+    let _running = vm.claims.running(step);
     session.tell(again.into_iter().collect()).await;
 
     let planned = &vm.plan.steps[step as usize];

@@ -10,6 +10,7 @@ use hm_plugin_protocol::{PlanGraph, StepId};
 use hm_vm::{Base, BootSpec, FrozenSource, MachineOptions, VmBackend, VmError};
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::claims::Claims;
 use super::machine::{FileSystem, GuestMachine};
 use super::{CallError, wit};
 use crate::capability::VmGrant;
@@ -32,6 +33,8 @@ pub(crate) struct VmSession {
     pub(super) no_cache: bool,
     /// What each step's base is made of, as far as asked for.
     pub(super) lineages: Vec<OnceCell<String>>,
+    /// Keys that this build is building.
+    pub(crate) claims: Claims,
     source: Freezing,
     machines: Arc<Semaphore>,
     machines_max: usize,
@@ -80,6 +83,7 @@ impl VmSession {
         Self {
             lineages: (0..graph.len()).map(|_| OnceCell::new()).collect(),
             repository: OnceCell::new(),
+            claims: Claims::default(),
             machines: Arc::new(Semaphore::new(machines_max)),
             machines_max,
             machines_made: AtomicUsize::new(0),
@@ -184,8 +188,9 @@ impl VmSession {
             .take()
     }
 
-    /// Waits until every machine of the build is really gone.
+    /// Gives up what the build still claims, and waits until its machines are really gone.
     pub(crate) async fn settle(&self) {
+        self.claims.give_up_all().await;
         self.engine().settle().await;
     }
 }
