@@ -1,6 +1,7 @@
 //! The command line: one file a command, each with its arguments and what it does.
 
 mod backend;
+mod cache;
 mod completions;
 mod doctor;
 mod flags;
@@ -54,6 +55,7 @@ enum Command {
     Graph(graph::Args),
     Runs(runs::Args),
     Logs(logs::Args),
+    Cache(cache::Args),
     Backend(backend::Args),
     /// The predecessor's name for `backend`
     #[command(hide = true)]
@@ -97,6 +99,7 @@ fn dispatch(command: Command, global: &Global, terminal: &Terminal) -> Result<Ex
         Command::Graph(args) => graph::run(&args, verbose, terminal),
         Command::Runs(args) => runs::run(&args),
         Command::Logs(args) => logs::run(&args, terminal),
+        Command::Cache(args) => cache::run(&args, terminal),
         Command::Backend(args) | Command::Plugin(args) => backend::run(&args, terminal),
         Command::Doctor(args) => doctor::run(&args, terminal),
         Command::Completions(args) => completions::run(&args),

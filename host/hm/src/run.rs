@@ -24,7 +24,7 @@ use hm_render::clean_line;
 use uuid::Uuid;
 
 pub(crate) use backend::{Choice, Stranger, load_failure, network, runtime};
-pub(crate) use machines::{exposed, sandbox, state};
+pub(crate) use machines::{cache, exposed, sandbox, state, vm_failure};
 pub(crate) use question::{describe, size};
 
 use crate::config::{Folders, Layer, Settings};

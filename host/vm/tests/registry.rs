@@ -127,7 +127,7 @@ fn eviction_never_takes_what_a_living_process_uses() {
 
     let other = open(&state);
     assert_eq!(other.evict(ENGINE, 0).unwrap().layers, ["b"]);
-    assert_eq!(other.clear(ENGINE).unwrap(), 1);
+    assert_eq!(other.clear(ENGINE).unwrap().1, 1);
     other.removed(ENGINE, &["b".to_owned()]).unwrap();
     assert!(other.evict(ENGINE, 0).unwrap().layers.is_empty());
 

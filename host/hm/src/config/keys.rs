@@ -237,7 +237,7 @@ impl Kind {
 }
 
 /// Reads a size as `512MiB`, `20 GB` or `4096`.
-fn bytes(text: &str) -> Option<i64> {
+pub(crate) fn bytes(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {

@@ -9,6 +9,7 @@ mod settings;
 mod variables;
 
 pub(crate) use folders::Folders;
+pub(crate) use keys::bytes;
 pub(crate) use layer::{Layer, Origin, Setting, Value};
 pub(crate) use settings::Settings;
 pub(crate) use variables::unknown as unknown_variables;

@@ -16,13 +16,35 @@ use crate::failure::{Exit, Failure};
 /// Exit 4 with the remedy: the state folder, or the engine, cannot be used.
 pub(super) fn open(folders: &Folders, settings: &Settings) -> Result<Subsystem, Failure> {
     let state = state(folders)?;
-    let engine =
-        Arc::new(SandboxEngine::open(sandbox(state.root(), settings)).map_err(vm_failure)?);
+    let engine = engine(&state, settings)?;
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let engine = engine.clone();
         // What goes wrong is told by the first machine, which tries again.
         runtime.spawn(async move { drop(engine.warm().await) });
     }
+    subsystem(state, settings, engine)
+}
+
+/// Opens the subsystem for work on what is kept; nothing is started for it.
+///
+/// # Errors
+/// Exit 4 with the remedy: the state folder, or the engine, cannot be used.
+pub(crate) fn cache(folders: &Folders, settings: &Settings) -> Result<Subsystem, Failure> {
+    let state = state(folders)?;
+    let engine = engine(&state, settings)?;
+    subsystem(state, settings, engine)
+}
+
+fn engine(state: &StateDir, settings: &Settings) -> Result<Arc<SandboxEngine>, Failure> {
+    let engine = SandboxEngine::open(sandbox(state.root(), settings)).map_err(vm_failure)?;
+    Ok(Arc::new(engine))
+}
+
+fn subsystem(
+    state: StateDir,
+    settings: &Settings,
+    engine: Arc<SandboxEngine>,
+) -> Result<Subsystem, Failure> {
     let mut config = SubsystemConfig::new(state, engine);
     if let Some(bytes) = settings.cache_bytes() {
         config.cache_bytes = bytes;

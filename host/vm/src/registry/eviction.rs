@@ -30,29 +30,7 @@ impl Registry {
     pub fn evict(&self, engine: &str, cap: u64) -> Result<Removed, VmError> {
         self.transact(|tx, own| {
             self.remove_dead_owners(tx, own)?;
-            let before = total(tx, engine)?;
-            let mut snapshots = tx.execute(
-                "DELETE FROM snapshot WHERE engine = ?1 AND state = 'spare'
-                   AND NOT EXISTS(SELECT 1 FROM lease WHERE lease.snapshot = seq)",
-                [engine],
-            )?;
-            doom(tx, engine)?;
-            while total(tx, engine)? > cap {
-                let Some(row) = least_recent(tx, engine)? else {
-                    break;
-                };
-                snapshots += tx.execute("DELETE FROM snapshot WHERE seq = ?1", [row])?;
-                doom(tx, engine)?;
-            }
-            let layers = tx
-                .prepare_cached("SELECT layer FROM doomed WHERE engine = ?1")?
-                .query_map([engine], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok(Removed {
-                snapshots: snapshots as u64,
-                bytes: before - total(tx, engine)?,
-                layers,
-            })
+            shrink(tx, engine, cap)
         })
     }
 
@@ -71,24 +49,26 @@ impl Registry {
         })
     }
 
-    /// Gives up everything that an engine has kept. What a living process uses stays
-    /// until that ends, and is counted in what is returned.
+    /// Gives up and takes out everything that an engine has kept. What a living process
+    /// uses stays until that ends, and is counted beside what went.
     ///
     /// # Errors
     /// [`VmError::Registry`].
-    pub fn clear(&self, engine: &str) -> Result<u64, VmError> {
+    pub fn clear(&self, engine: &str) -> Result<(Removed, u64), VmError> {
         self.transact(|tx, own| {
             self.remove_dead_owners(tx, own)?;
             tx.execute(
                 "UPDATE snapshot SET state = 'spare' WHERE engine = ?1",
                 [engine],
             )?;
-            tx.query_row(
+            let used = tx.query_row(
                 "SELECT count(DISTINCT lease.snapshot) FROM lease
                    JOIN snapshot ON snapshot.seq = lease.snapshot WHERE snapshot.engine = ?1",
                 [engine],
                 |row| row.get(0).map(unsigned),
-            )
+            )?;
+            // At once, so that nobody else's eviction takes it out uncounted.
+            Ok((shrink(tx, engine, u64::MAX)?, used))
         })
     }
 
@@ -99,6 +79,34 @@ impl Registry {
     pub fn bytes(&self, engine: &str) -> Result<u64, VmError> {
         self.transact(|tx, _| total(tx, engine))
     }
+}
+
+/// Takes out what was given up, then what was used least recently while there is more
+/// than `cap` bytes.
+fn shrink(tx: &Transaction<'_>, engine: &str, cap: u64) -> rusqlite::Result<Removed> {
+    let before = total(tx, engine)?;
+    let mut snapshots = tx.execute(
+        "DELETE FROM snapshot WHERE engine = ?1 AND state = 'spare'
+           AND NOT EXISTS(SELECT 1 FROM lease WHERE lease.snapshot = seq)",
+        [engine],
+    )?;
+    doom(tx, engine)?;
+    while total(tx, engine)? > cap {
+        let Some(row) = least_recent(tx, engine)? else {
+            break;
+        };
+        snapshots += tx.execute("DELETE FROM snapshot WHERE seq = ?1", [row])?;
+        doom(tx, engine)?;
+    }
+    let layers = tx
+        .prepare_cached("SELECT layer FROM doomed WHERE engine = ?1")?
+        .query_map([engine], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Removed {
+        snapshots: snapshots as u64,
+        bytes: before - total(tx, engine)?,
+        layers,
+    })
 }
 
 fn total(tx: &Transaction<'_>, engine: &str) -> rusqlite::Result<u64> {

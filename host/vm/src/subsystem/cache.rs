@@ -111,6 +111,21 @@ impl Subsystem {
         self.on_registry(|registry| registry.list()).await
     }
 
+    /// Returns the disk space of what the engine keeps, in bytes, shared layers once.
+    ///
+    /// # Errors
+    /// [`VmError::Registry`].
+    pub async fn cache_bytes(&self) -> Result<u64, VmError> {
+        let engine = self.engine().name();
+        self.on_registry(move |registry| registry.bytes(engine))
+            .await
+    }
+
+    /// Returns what the engine's kept snapshots may take, in bytes.
+    pub fn cache_limit(&self) -> u64 {
+        self.inner.cache_bytes
+    }
+
     /// Opens the first of the rows found that is usable, and gives up those before it.
     async fn reopen(&self, found: Vec<Found>) -> Result<Option<Arc<dyn Snapshot>>, VmError> {
         for Found { row, record } in found {

@@ -68,10 +68,10 @@ impl Subsystem {
     /// As [`Subsystem::cache_prune`].
     pub async fn cache_clear(&self) -> Result<(Removed, u64), VmError> {
         let engine = self.engine().name();
-        let used = self
+        let (removed, used) = self
             .on_registry(move |registry| registry.clear(engine))
             .await?;
-        let removed = self.evict(self.inner.cache_bytes).await?;
+        self.remove(&removed).await?;
         self.empty_trash().await;
         Ok((removed, used))
     }
@@ -149,13 +149,20 @@ impl Subsystem {
         let removed = self
             .on_registry(move |registry| registry.evict(engine, cap))
             .await?;
+        self.remove(&removed).await?;
+        Ok(removed)
+    }
+
+    /// Lets the engine remove the layers that were taken out.
+    async fn remove(&self, removed: &Removed) -> Result<(), VmError> {
+        let engine = self.engine().name();
         if !removed.layers.is_empty() {
             self.engine().remove_layers(&removed.layers).await?;
             let layers = removed.layers.clone();
             self.on_registry(move |registry| registry.removed(engine, &layers))
                 .await?;
         }
-        Ok(removed)
+        Ok(())
     }
 
     async fn empty_trash(&self) {

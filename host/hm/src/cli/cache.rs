@@ -1,0 +1,102 @@
+//! `hm cache`: what is kept of earlier builds.
+
+mod clear;
+mod list;
+mod prune;
+
+use std::future::Future;
+use std::io::Write;
+
+use hm_vm::Subsystem;
+
+use crate::config::{Folders, Layer, Settings};
+use crate::failure::{Exit, Failure};
+use crate::project;
+use crate::run;
+use crate::terminal::Terminal;
+
+/// List and remove what is kept of earlier builds
+#[derive(clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    List(list::Args),
+    Prune(prune::Args),
+    #[command(alias = "clean")]
+    Clear(clear::Args),
+}
+
+/// How a command answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// One JSON object
+    Json,
+}
+
+/// What every command of this family works on.
+struct Cache {
+    subsystem: Subsystem,
+}
+
+/// Does what is asked.
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    let folders = Folders::find()?;
+    let root = project::find_root(None)?;
+    let settings = Settings::load(&folders, root.as_deref(), Layer::default())?;
+    match &args.command {
+        Command::List(args) => with(&folders, &settings, terminal, |cache| {
+            list::run(args, cache)
+        }),
+        Command::Prune(args) => with(&folders, &settings, terminal, |cache| {
+            prune::run(args, cache)
+        }),
+        Command::Clear(args) => with(&folders, &settings, terminal, |cache| {
+            clear::run(args, cache)
+        }),
+    }
+}
+
+/// Opens the cache, does something with it, writes the answer, and leaves nothing behind.
+fn with<F, T>(
+    folders: &Folders,
+    settings: &Settings,
+    terminal: &Terminal,
+    work: F,
+) -> Result<Exit, Failure>
+where
+    F: FnOnce(Cache) -> T,
+    T: Future<Output = Result<String, Failure>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start threads", error))?;
+    let text = runtime.block_on(async {
+        let subsystem = run::cache(folders, settings)?;
+        let done = work(Cache {
+            subsystem: subsystem.clone(),
+        })
+        .await;
+        for warning in subsystem.warnings() {
+            terminal.warn(&warning);
+        }
+        subsystem.settle().await;
+        subsystem.engine().close().await;
+        done
+    })?;
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(Exit::Success)
+}
+
+/// Returns a number with its noun.
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
