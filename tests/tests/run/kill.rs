@@ -58,6 +58,10 @@ fn variable(name: &str) -> Option<String> {
 }
 
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "shown with a failure, so that it can be tried again"
+)]
 fn killed_at_any_moment_it_leaves_nothing() {
     let seed = variable("HM_TEST_SEED")
         .and_then(|text| text.parse().ok())
