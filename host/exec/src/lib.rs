@@ -16,7 +16,7 @@ mod session;
 
 pub use api::{
     BackendError, BackendHandle, Broken, CancelReason, Canceller, Capabilities, Control,
-    EventStream, ExecutionBackend, Result, RunOptions, RunRequest, SourceMeta,
+    EventStream, ExecutionBackend, KeyLog, Keys, Result, RunOptions, RunRequest, SourceMeta,
 };
 pub use capability::{Grants, ImageMap, VmGrant};
 pub use component::{

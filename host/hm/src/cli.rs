@@ -4,6 +4,7 @@ mod backend;
 mod cache;
 mod completions;
 mod doctor;
+mod explain;
 mod flags;
 mod graph;
 mod init;
@@ -55,6 +56,7 @@ enum Command {
     Graph(graph::Args),
     Runs(runs::Args),
     Logs(logs::Args),
+    Explain(explain::Args),
     Cache(cache::Args),
     Backend(backend::Args),
     /// The predecessor's name for `backend`
@@ -99,6 +101,7 @@ fn dispatch(command: Command, global: &Global, terminal: &Terminal) -> Result<Ex
         Command::Graph(args) => graph::run(&args, verbose, terminal),
         Command::Runs(args) => runs::run(&args),
         Command::Logs(args) => logs::run(&args, terminal),
+        Command::Explain(args) => explain::run(args, global, terminal),
         Command::Cache(args) => cache::run(&args, terminal),
         Command::Backend(args) | Command::Plugin(args) => backend::run(&args, terminal),
         Command::Doctor(args) => doctor::run(&args, terminal),

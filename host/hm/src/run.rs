@@ -66,12 +66,13 @@ pub(crate) struct Options {
 }
 
 /// Everything that is known before anything starts.
-struct Prepared {
-    folders: Folders,
-    settings: Settings,
-    choice: Choice,
-    rendered: Rendered,
-    root: PathBuf,
+pub(crate) struct Prepared {
+    pub(crate) folders: Folders,
+    pub(crate) settings: Settings,
+    pub(crate) choice: Choice,
+    pub(crate) rendered: Rendered,
+    /// Of the repository, canonical.
+    pub(crate) root: PathBuf,
 }
 
 /// Runs a pipeline; the exit code is the verdict.
@@ -88,7 +89,10 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<Exit, Failure
 }
 
 /// Judges everything that can be judged without running anything.
-fn prepare(options: &Options, terminal: &Terminal) -> Result<Prepared, Failure> {
+///
+/// # Errors
+/// What is wrong with the command line, the configuration or the pipeline.
+pub(crate) fn prepare(options: &Options, terminal: &Terminal) -> Result<Prepared, Failure> {
     let folders = Folders::find()?;
     let root = crate::project::find_root(options.dir.as_deref())?;
     let settings = Settings::load(&folders, root.as_deref(), options.settings.clone())?;

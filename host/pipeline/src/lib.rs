@@ -24,3 +24,4 @@ pub use error::{ErrorKind, InvalidPipeline, PipelineError};
 pub use pipeline::{Checked, Pipeline, Reference, Target};
 pub use problem::Problem;
 pub use source::{Place, Position, Source};
+pub use watch::watched;

@@ -1,11 +1,12 @@
 //! Hashes of the files that an `on_change` policy watches.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
+use hm_plugin_protocol::Plan;
 use ignore::WalkBuilder;
 use sha2::{Digest, Sha256};
 
@@ -61,6 +62,33 @@ pub(crate) fn check(pattern: &str) -> Result<(), BadPattern> {
     }
 }
 
+/// What each step's `on_change` policies watch at the moment: by the step's key, the hash
+/// of each file, and of each folder that is watched as a whole. Steps that watch nothing,
+/// and what cannot be read, are left out: this explains keys, and makes none.
+pub fn watched(plan: &Plan, root: &Path) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut watch = Watch::new(root);
+    let mut all = BTreeMap::new();
+    for step in &plan.steps {
+        let Some(cache) = &step.cache else {
+            continue;
+        };
+        let mut patterns = Vec::new();
+        let mut open = vec![&cache.document];
+        while let Some(policy) = open.pop() {
+            let list = |name: &str| policy[name].as_array().into_iter().flatten();
+            patterns.extend(list("paths").filter_map(|path| path.as_str().map(str::to_owned)));
+            open.extend(list("sub_policies"));
+        }
+        patterns.retain(|pattern| check(pattern).is_ok());
+        if !patterns.is_empty()
+            && let Ok(listing) = watch.listing(&patterns)
+        {
+            all.insert(step.key.clone(), listing);
+        }
+    }
+    all
+}
+
 impl Watch {
     pub(crate) fn new(root: &Path) -> Self {
         Self {
@@ -87,6 +115,20 @@ impl Watch {
             }
         }
         Ok(hashes)
+    }
+
+    /// Returns what the hashes are of: the path, relative to the project, of each file,
+    /// and of each folder that is watched as a whole.
+    fn listing(&mut self, patterns: &[String]) -> Result<BTreeMap<String, String>, WatchError> {
+        let mut listing = BTreeMap::new();
+        for pattern in patterns {
+            for path in self.matches(pattern)? {
+                let hash = self.hash(&path)?;
+                let relative = path.strip_prefix(&self.root).unwrap_or(&path);
+                listing.insert(relative.to_string_lossy().into_owned(), hash);
+            }
+        }
+        Ok(listing)
     }
 
     fn matches(&self, pattern: &str) -> Result<Vec<PathBuf>, WatchError> {

@@ -119,7 +119,13 @@ fn left(project: &Project, temporary: &Path, machines: &BTreeSet<String>) -> Vec
     for folder in [&state.join("trash"), &state.join("owners"), temporary] {
         left.extend(entries(folder).iter().map(|name| folder.join(name)));
     }
-    let known = ["meta.json", "plan.json", "events.jsonl", "lock"];
+    let known = [
+        "meta.json",
+        "plan.json",
+        "keys.json",
+        "events.jsonl",
+        "lock",
+    ];
     left.extend(strange(&state.join("runs"), &known));
     let known = ["lock", "root", "manifest", "synced", "layers"];
     left.extend(strange(&state.join("source"), &known));

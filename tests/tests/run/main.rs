@@ -2,6 +2,7 @@
 
 mod cache;
 mod environment;
+mod explain;
 mod files;
 mod flood;
 mod keeping;

@@ -2,6 +2,7 @@
 
 mod error;
 mod handle;
+mod keys;
 mod request;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ pub use error::{BackendError, Broken, Result};
 pub(crate) use handle::Wish;
 pub(crate) use handle::raise;
 pub use handle::{BackendHandle, CancelReason, Canceller, Control, EventStream};
+pub use keys::{KeyLog, Keys};
 pub use request::{Capabilities, RunOptions, RunRequest, SourceMeta};
 
 /// Runs whole builds.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use hm_plugin_protocol::Plan;
 use uuid::Uuid;
 
+use super::KeyLog;
+
 /// One build to run.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
@@ -63,6 +65,8 @@ pub struct RunOptions {
     pub keep_going: bool,
     /// Steps at once, at least 1.
     pub parallelism: u32,
+    /// Takes what is found out about cache keys.
+    pub keys: KeyLog,
 }
 
 impl Default for RunOptions {
@@ -75,6 +79,7 @@ impl Default for RunOptions {
             watch: true,
             keep_going: false,
             parallelism,
+            keys: KeyLog::default(),
         }
     }
 }

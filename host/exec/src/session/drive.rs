@@ -106,6 +106,7 @@ fn session(
                 class: backend.class().to_owned(),
                 no_cache: request.options.no_cache,
                 parallelism: request.options.parallelism,
+                keys: request.options.keys.clone(),
             })
         });
     let ledger = Ledger::new(Setting {

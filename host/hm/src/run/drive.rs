@@ -1,10 +1,11 @@
 //! One build, from its start to its exit code.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
-use hm_exec::{BackendHandle, BuildOutcome, RunRequest};
+use hm_exec::{BackendHandle, BuildOutcome, KeyLog, RunRequest};
 use hm_plugin_protocol::Plan;
 use hm_render::{Detail, Human, Json, Plain, Renderer};
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use tokio::task::block_in_place;
 
 use super::backend::{self, Ready, Surroundings};
 use super::notes::Notes;
-use super::record::{self, Meta, Record};
+use super::record::{self, Ingredients, Meta, Record};
 use super::view::{Viewed, Viewing};
 use super::{Options, Prepared, git, signals};
 use crate::failure::{Exit, Failure};
@@ -72,6 +73,7 @@ async fn drive(
         let format = Format::choose(prepared.settings.format(), terminal);
         let look = look(options, prepared, format, terminal);
         let renderer = format.renderer(&request.plan, &look)?;
+        let keys = Explained::begin(&request);
         let handle = match ready.backend.start(request).await {
             Ok(handle) => handle,
             Err(error) => {
@@ -81,12 +83,45 @@ async fn drive(
                 return Err(failure);
             }
         };
-        conclude(watch(handle, record, renderer, format, &notes, &target).await?)
+        let ended = watch(handle, record, renderer, format, &notes, &target).await?;
+        conclude(ended, keys.end().await)
     };
     let done = done.await;
     warn(&ready, terminal);
     ready.close().await;
     done
+}
+
+/// How long the end of a run waits for what only explanations need.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Gathers what `hm explain` needs, beside the build.
+struct Explained {
+    plan: Plan,
+    keys: KeyLog,
+    no_cache: bool,
+    watched: tokio::task::JoinHandle<BTreeMap<String, BTreeMap<String, String>>>,
+}
+
+impl Explained {
+    fn begin(request: &RunRequest) -> Self {
+        let (plan, root) = (request.plan.clone(), request.repo_root.clone());
+        Self {
+            plan: request.plan.clone(),
+            keys: request.options.keys.clone(),
+            no_cache: request.options.no_cache,
+            watched: tokio::task::spawn_blocking(move || hm_pipeline::watched(&plan, &root)),
+        }
+    }
+
+    async fn end(self) -> Ingredients {
+        let mut ingredients = Ingredients::of(&self.plan, self.keys.get(), self.no_cache);
+        // Nobody waits for a tree that takes longer to hash than the build took.
+        if let Ok(Ok(watched)) = tokio::time::timeout(PATIENCE, self.watched).await {
+            ingredients.watched = watched;
+        }
+        ingredients
+    }
 }
 
 /// A build that has ended, and what became of its record and its view.
@@ -120,7 +155,7 @@ async fn watch(
 }
 
 /// Ends the record and finds the exit code.
-fn conclude(build: Ended) -> Result<Exit, Failure> {
+fn conclude(build: Ended, keys: Ingredients) -> Result<Exit, Failure> {
     let verdict = match build.outcome {
         Ok(outcome) => Ok(Exit::from_code(outcome.status.exit_code())),
         Err(error) => Err(backend::backend_failure(error)),
@@ -133,7 +168,11 @@ fn conclude(build: Ended) -> Result<Exit, Failure> {
         None => Some(io::Error::other("its thread broke off")),
         Some(recorded) => match recorded.failed {
             Some(error) => Some(error),
-            None => recorded.record.finish(i32::from(code)).err(),
+            None => recorded
+                .record
+                .keys(&keys)
+                .and_then(|()| recorded.record.finish(i32::from(code)))
+                .err(),
         },
     };
     if let Some(error) = unwritten {

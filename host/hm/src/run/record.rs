@@ -1,8 +1,9 @@
-//! The record of a run on disk: `runs/ID/{meta.json,plan.json,events.jsonl}`.
+//! The record of a run on disk: `runs/ID/{meta.json,plan.json,keys.json,events.jsonl}`.
 //!
 //! A run holds a lock on its folder for as long as it lives, so that no other process
 //! takes the folder away when old records are pruned.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,43 @@ pub(crate) struct Meta {
     pub(crate) version: String,
 }
 
+/// What went into the keys of cached steps, besides the plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ingredients {
+    /// `--no-cache` was given.
+    pub(crate) no_cache: bool,
+    /// Name of the engine, if a key was made.
+    pub(crate) engine: Option<String>,
+    /// By the keys of root steps: image after `--image`, and its identity.
+    pub(crate) images: BTreeMap<String, (String, String)>,
+    /// By the keys of steps that were looked up: cache key, and whether it was found.
+    pub(crate) lookups: BTreeMap<String, (String, bool)>,
+    /// By the keys of steps that watch files: their hashes when the run began.
+    pub(crate) watched: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Ingredients {
+    /// Puts together what the host found out.
+    pub(crate) fn of(plan: &Plan, keys: hm_exec::Keys, no_cache: bool) -> Self {
+        let name = |step: u32| plan.steps.get(step as usize).map(|step| step.key.clone());
+        Self {
+            no_cache,
+            engine: keys.engine,
+            images: keys
+                .images
+                .into_iter()
+                .filter_map(|(step, image)| Some((name(step)?, image)))
+                .collect(),
+            lookups: keys
+                .lookups
+                .into_iter()
+                .filter_map(|(step, lookup)| Some((name(step)?, lookup)))
+                .collect(),
+            watched: BTreeMap::new(),
+        }
+    }
+}
+
 /// The record of the run that this process makes.
 pub(crate) struct Record {
     folder: PathBuf,
@@ -78,6 +116,14 @@ impl Record {
             meta,
             _lock: lock,
         })
+    }
+
+    /// Writes what made the keys of cached steps, for `hm explain`.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn keys(&self, keys: &Ingredients) -> io::Result<()> {
+        write_json(&self.folder, "keys.json", keys)
     }
 
     /// Takes an event.

@@ -46,7 +46,14 @@ impl VmSession {
         let Some(key) = self.key(step).await? else {
             return Ok(None);
         };
-        match self.find_or_claim(session, step, &key).await {
+        let found = self.find_or_claim(session, step, &key).await;
+        {
+            let mut keys = self.keys.keys();
+            keys.engine = Some(self.engine().name().to_owned());
+            let is_hit = matches!(found, Ok(Some(_)));
+            keys.lookups.insert(step, (key.clone(), is_hit));
+        }
+        match found {
             Ok(found) => Ok(found.map(|snapshot| (key, snapshot))),
             Err(error) => {
                 tracing::warn!(
@@ -168,10 +175,14 @@ impl VmSession {
                 None => {
                     let image = planned.image.as_deref().unwrap_or_default();
                     let image = self.grant.images.apply(image);
-                    self.engine()
+                    let id = self
+                        .engine()
                         .image_id(image, &hm_vm::Progress::default())
                         .await
-                        .map_err(|error| self.guest_error(error))?
+                        .map_err(|error| self.guest_error(error))?;
+                    let known = (image.to_owned(), id.clone());
+                    self.keys.keys().images.insert(at, known);
+                    id
                 }
             };
             let mut parts = vec![base.as_str(), &planned.command];

@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::claims::Claims;
 use super::machine::{FileSystem, GuestMachine};
 use super::{CallError, wit};
+use crate::api::KeyLog;
 use crate::capability::VmGrant;
 
 /// Machines that a step may cost: its own, and others after lost or failed ones.
@@ -31,6 +32,8 @@ pub(crate) struct VmSession {
     /// Whose results are shared: built-in, or a digest.
     pub(super) class: String,
     pub(super) no_cache: bool,
+    /// For whoever explains the keys.
+    pub(super) keys: KeyLog,
     /// What each step's base is made of, as far as asked for.
     pub(super) lineages: Vec<OnceCell<String>>,
     /// Keys that this build is building.
@@ -53,6 +56,7 @@ pub(crate) struct VmRequest {
     pub(crate) class: String,
     pub(crate) no_cache: bool,
     pub(crate) parallelism: u32,
+    pub(crate) keys: KeyLog,
 }
 
 impl VmSession {
@@ -66,6 +70,7 @@ impl VmSession {
             class,
             no_cache,
             parallelism,
+            keys,
         } = request;
         let (subsystem, root) = (grant.subsystem.clone(), repo_root.clone());
         let source: Freezing = async move {
@@ -94,6 +99,7 @@ impl VmSession {
             repo_root,
             class,
             no_cache,
+            keys,
             source,
         }
     }
