@@ -11,6 +11,7 @@ mod output;
 mod parity;
 mod pipe;
 mod record;
+mod registry;
 mod scale;
 mod sharing;
 mod signals;
