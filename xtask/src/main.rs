@@ -9,6 +9,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod fake_cloud;
 mod skipped;
 mod test;
 
@@ -45,6 +46,18 @@ enum Command {
         /// Words in the names of the rows to measure; all rows without one.
         rows: Vec<String>,
     },
+    /// Serve Harmont's cloud on loopback, to try `hm cloud` and `--backend cloud`.
+    ///
+    /// Organization `acme`; jobs run in machines of this computer. `-- --help` tells all.
+    FakeCloud {
+        /// `--port`, `--token`, `--image` and the rest.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -60,5 +73,6 @@ fn main() -> Result<ExitCode> {
             test::run(require == Some(Require::All), &arguments)
         }
         Command::Bench { rows } => bench::run(&rows),
+        Command::FakeCloud { arguments } => fake_cloud::run(&arguments),
     }
 }
