@@ -87,6 +87,7 @@ async fn build(
             ..RunOptions::default()
         },
         settings: Vec::new(),
+        secrets: Default::default(),
     };
     let begun = Instant::now();
     let (mut stream, control) = backend.start(request).await?.into_parts();

@@ -142,6 +142,23 @@ impl Project {
         &self.state
     }
 
+    /// Returns the text of every file that runs left in the state folder.
+    pub fn everything_kept(&self) -> String {
+        let mut open = vec![self.state.clone()];
+        let mut text = String::new();
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() && !path.is_symlink() {
+                    open.push(path);
+                } else if let Ok(bytes) = fs::read(&path) {
+                    text += &String::from_utf8_lossy(&bytes);
+                }
+            }
+        }
+        text
+    }
+
     /// Returns the folder of the user's configuration.
     pub fn config(&self) -> &Path {
         &self.config

@@ -155,7 +155,8 @@ fn files() -> Vec<PathBuf> {
                     .any(|other| name == *other)
             {
                 open.push(entry.path());
-            } else if kind.is_file() {
+            } else if kind.is_file() && name != ".git" {
+                // Git's own, where the checkout is a second worktree.
                 files.push(entry.path());
             }
         }

@@ -16,9 +16,14 @@ mod session;
 
 pub use api::{
     BackendError, BackendHandle, Broken, CancelReason, Canceller, Capabilities, Control,
-    EventStream, ExecutionBackend, KeyLog, Keys, Result, RunOptions, RunRequest, SourceMeta,
+    EventStream, ExecutionBackend, KeyLog, Keys, Refused, Result, RunOptions, RunRequest, Secrets,
+    SourceMeta,
 };
-pub use capability::{Grants, ImageMap, VmGrant};
+pub use capability::http::{
+    Credential, HttpGrant, HttpLimits, HttpNetwork, HttpProxy, Pattern, PatternError, PrivateRange,
+    Resolver, SystemResolver,
+};
+pub use capability::{Grants, ImageMap, SourceGrant, VmGrant};
 pub use component::{
     Author, CodeCache, ComponentBackend, ComponentSource, Inspection, Interface, Limits, LoadError,
     Runtime, RuntimeConfig,

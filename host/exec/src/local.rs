@@ -32,7 +32,11 @@ impl LocalBackend {
     /// The engine does not work on this machine.
     pub fn new(runtime: &Arc<Runtime>, vm: VmGrant) -> std::result::Result<Self, LoadError> {
         let loaded = runtime.load(&Self::source())?;
-        let component = ComponentBackend::new(runtime, "local", &loaded, Grants { vm: Some(vm) })?;
+        let grants = Grants {
+            vm: Some(vm),
+            ..Grants::default()
+        };
+        let component = ComponentBackend::new(runtime, "local", &loaded, grants)?;
         Ok(Self {
             component: component.built_in(),
         })

@@ -9,18 +9,16 @@ mod machines;
 mod notes;
 mod question;
 pub(crate) mod record;
+mod secrets;
 mod signals;
 mod view;
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hm_exec::{ImageMap, RunOptions, RunRequest, SourceMeta};
+use hm_exec::{ImageMap, RunOptions, RunRequest, Secrets, SourceMeta};
 use hm_pipeline::project::Rendered;
-use hm_plugin_protocol::SECRET_PREFIX;
-use hm_render::clean_line;
 use uuid::Uuid;
 
 pub(crate) use backend::{Choice, Stranger, load_failure, network, runtime};
@@ -45,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) env_files: Vec<PathBuf>,
     /// `-e`, in order.
     pub(crate) env: Vec<String>,
+    /// `--secret`, as typed.
+    pub(crate) secrets: Vec<String>,
     /// Neither use nor keep cached results.
     pub(crate) no_cache: bool,
     /// A failure stops only what depends on it.
@@ -81,10 +81,12 @@ pub(crate) struct Prepared {
 /// There was no build, or it ended without a verdict of its own.
 pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<Exit, Failure> {
     let prepared = prepare(&options, terminal)?;
+    let secrets = secrets::read(&options.secrets, |name| std::env::var_os(name))?;
+    secrets::check(&prepared.rendered, &secrets)?;
     if options.dry_run {
         return dry_run(&prepared);
     }
-    let request = request(&options, &prepared);
+    let request = request(&options, &prepared, secrets);
     drive::run(&options, &prepared, request, terminal)
 }
 
@@ -118,7 +120,6 @@ pub(crate) fn prepare(options: &Options, terminal: &Terminal) -> Result<Prepared
             .map_err(pipelines::failure)?;
     }
     rendered.plan.apply_env(&env);
-    check_secrets(&rendered)?;
     Ok(Prepared {
         folders,
         settings,
@@ -126,34 +127,6 @@ pub(crate) fn prepare(options: &Options, terminal: &Terminal) -> Result<Prepared
         rendered,
         root: found.root,
     })
-}
-
-/// Refuses a plan that wants a secret: there is no way yet to hand one in. A variable that
-/// the command line has set to something else wants none.
-fn check_secrets(rendered: &Rendered) -> Result<(), Failure> {
-    let values = rendered
-        .plan
-        .steps
-        .iter()
-        .flat_map(|step| step.env.values());
-    let wanted: BTreeSet<&str> = values
-        .filter_map(|value| value.strip_prefix(SECRET_PREFIX))
-        .collect();
-    let is_free = |secret: &str| !wanted.contains(secret);
-    rendered
-        .check_secrets(is_free)
-        .map_err(pipelines::failure)?;
-    match wanted.first() {
-        // Not in the document, so that it has no place there.
-        Some(secret) => Err(Failure::new(
-            Exit::Code(7),
-            format!(
-                "`-e` or `--env-file` wants the secret `{}`, and none is declared",
-                clean_line(secret)
-            ),
-        )),
-        None => Ok(()),
-    }
 }
 
 fn dry_run(prepared: &Prepared) -> Result<Exit, Failure> {
@@ -167,7 +140,7 @@ fn dry_run(prepared: &Prepared) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn request(options: &Options, prepared: &Prepared) -> RunRequest {
+fn request(options: &Options, prepared: &Prepared, secrets: Secrets) -> RunRequest {
     let defaults = RunOptions::default();
     RunRequest {
         // Ids carry their time, so that records sort.
@@ -186,5 +159,6 @@ fn request(options: &Options, prepared: &Prepared) -> RunRequest {
             ..defaults
         },
         settings: prepared.choice.settings(),
+        secrets,
     }
 }

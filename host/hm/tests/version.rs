@@ -33,7 +33,6 @@ fn without_a_command_there_is_help() {
 fn help_promises_nothing_that_is_not_there() {
     let ran = World::new().hm(&["run", "--help"]).ended(0);
     for absent in [
-        "--secret",
         "--report",
         "--no-watch",
         "--org",

@@ -13,6 +13,7 @@ mod pipe;
 mod record;
 mod registry;
 mod scale;
+mod secrets;
 mod sharing;
 mod signals;
 mod state;

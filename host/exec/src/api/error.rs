@@ -48,6 +48,16 @@ pub enum BackendError {
     /// A capability that the backend needs was not granted.
     #[error("permission denied: {0}")]
     Denied(String),
+    /// It did not pass, and was refused what it asked for on the way.
+    #[error("backend `{name}` was refused {}", list(.refused, .said.as_deref()))]
+    Refused {
+        /// Of the backend.
+        name: String,
+        /// What was refused, each subject once.
+        refused: Vec<Refused>,
+        /// What the backend made of it.
+        said: Option<String>,
+    },
     /// The build was cancelled before it began.
     #[error("cancelled")]
     Cancelled,
@@ -68,6 +78,21 @@ pub enum BackendError {
     /// Anything else that the backend reported.
     #[error("the backend failed: {0}")]
     Other(String),
+}
+
+/// Something that a backend was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What, and why.
+    pub what: String,
+    /// What would allow it.
+    pub remedy: Option<String>,
+}
+
+fn list(refused: &[Refused], said: Option<&str>) -> String {
+    let mut text: Vec<_> = refused.iter().map(|refused| refused.what.clone()).collect();
+    text.extend(said.map(|said| format!("the backend then said: {said}")));
+    text.join("\n")
 }
 
 /// How a backend failed its contract.
@@ -98,7 +123,7 @@ impl BackendError {
             Self::Unauthorized(_) => 3,
             Self::Unavailable(_) | Self::Transport(_) | Self::Vm(_) => 4,
             Self::NotFound(_) | Self::LogStream(_) => 5,
-            Self::Denied(_) => 6,
+            Self::Denied(_) | Self::Refused { .. } => 6,
             Self::Rejected { .. } => 7,
             Self::Load(error) => error.exit_code(),
             Self::Broken { .. } | Self::Other(_) => 8,
@@ -107,11 +132,40 @@ impl BackendError {
         }
     }
 
+    /// True if this is what the backend itself reported, and not what the host found.
+    pub(crate) fn is_the_backends_word(&self) -> bool {
+        matches!(
+            self,
+            Self::Rejected { .. }
+                | Self::Unauthorized(_)
+                | Self::NotFound(_)
+                | Self::Unavailable(_)
+                | Self::Transport(_)
+                | Self::LogStream(_)
+                | Self::Denied(_)
+                | Self::Other(_)
+        )
+    }
+
     /// Returns what to do next, if this error knows.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Vm(error) => error.remedy(),
             Self::Load(error) => error.remedy(),
+            Self::Refused { refused, .. } => {
+                let remedies: Vec<_> = refused.iter().filter_map(|r| r.remedy.clone()).collect();
+                (!remedies.is_empty()).then(|| remedies.join("\n"))
+            }
+            Self::SourceTooLarge { largest_paths, .. } if !largest_paths.is_empty() => {
+                let lines: Vec<_> = largest_paths
+                    .iter()
+                    .map(|(path, bytes)| format!("  {bytes:>12}  {path}"))
+                    .collect();
+                Some(format!(
+                    "what is not needed can be named in `.hmignore`; the largest, in bytes:\n{}",
+                    lines.join("\n")
+                ))
+            }
             Self::Broken { broken: Broken::Trap(_) | Broken::Protocol(_) | Broken::Silent(_), .. } => Some(
                 "this is a fault of the backend, not of your pipeline; `hm run -v` shows what it logged".to_owned(),
             ),

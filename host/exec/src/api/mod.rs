@@ -4,15 +4,18 @@ mod error;
 mod handle;
 mod keys;
 mod request;
+mod secrets;
 
 use async_trait::async_trait;
 
-pub use error::{BackendError, Broken, Result};
+pub use error::{BackendError, Broken, Refused, Result};
 pub(crate) use handle::Wish;
 pub(crate) use handle::raise;
 pub use handle::{BackendHandle, CancelReason, Canceller, Control, EventStream};
 pub use keys::{KeyLog, Keys};
 pub use request::{Capabilities, RunOptions, RunRequest, SourceMeta};
+pub use secrets::Secrets;
+pub(crate) use secrets::secret_of;
 
 /// Runs whole builds.
 ///

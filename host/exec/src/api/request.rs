@@ -7,7 +7,7 @@ use std::time::Duration;
 use hm_plugin_protocol::Plan;
 use uuid::Uuid;
 
-use super::KeyLog;
+use super::{KeyLog, Secrets};
 
 /// One build to run.
 #[derive(Debug, Clone)]
@@ -26,6 +26,9 @@ pub struct RunRequest {
     pub options: RunOptions,
     /// `[backends.NAME.settings]` of the configuration, flattened to `a.b`.
     pub settings: Vec<(String, String)>,
+    /// What variables stand for whose value is `hm-secret:NAME`. The backend is handed the
+    /// names; the values go to the steps' commands, and are hidden in all output.
+    pub secrets: Secrets,
 }
 
 /// What the version control says of the source.

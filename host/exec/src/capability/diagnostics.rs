@@ -9,6 +9,7 @@ const LINE_MAX: usize = 4 << 10;
 
 impl wit::Host for State {
     fn log(&mut self, severity: wit::Severity, message: String) -> wasmtime::Result<()> {
+        let message = self.session.hide(message);
         let end = message.floor_char_boundary(LINE_MAX);
         let line = one_line(&message[..end]);
         let backend = self.session.backend();

@@ -1,14 +1,32 @@
 //! What the user granted, as values: policy is decided elsewhere.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hm_vm::{Network, Subsystem};
+use hm_vm::{Network, StateDir, Subsystem};
+
+use super::http::HttpGrant;
 
 /// What a component is given. Absent is denied.
 #[derive(Clone, Default)]
 pub struct Grants {
     /// The VM subsystem.
     pub vm: Option<VmGrant>,
+    /// The source tree, to read.
+    pub source: Option<SourceGrant>,
+    /// HTTP to named places.
+    pub http: Option<HttpGrant>,
+    /// Names of secrets whose values the component is handed in the plan; of all others it
+    /// sees the name.
+    pub secrets: BTreeSet<String>,
+}
+
+/// The source tree, to read.
+#[derive(Clone)]
+pub struct SourceGrant {
+    /// Where the tree is frozen: the same folder that the VM subsystem has, if that is
+    /// granted too, so that both see the same layers.
+    pub state: StateDir,
 }
 
 /// The VM subsystem, and how far its machines reach.

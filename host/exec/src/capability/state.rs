@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use super::http::Http;
 use crate::component::bindings::hm::backend::{events, types};
 use crate::component::{Limiter, Limits};
 use crate::session::Session;
@@ -15,6 +17,7 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     /// Inert: no environment, arguments, folders or sockets.
     wasi: WasiCtx,
+    http: Http,
     pub(crate) session: Arc<Session>,
     /// While `describe` runs every capability answers denied.
     pub(crate) is_describing: bool,
@@ -30,6 +33,7 @@ impl State {
             limiter: Limiter::new(limits.clone()),
             table,
             wasi: WasiCtx::builder().build(),
+            http: Http::new(session.clone()),
             session,
             is_describing: false,
             ticks: 0,
@@ -42,6 +46,17 @@ impl WasiView for State {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.hooks.is_describing = self.is_describing;
+        WasiHttpCtxView {
+            ctx: &mut self.http.ctx,
+            table: &mut self.table,
+            hooks: &mut self.http.hooks,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Any component, as an execution backend.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,7 +18,8 @@ pub struct ComponentBackend {
     grants: Grants,
     /// Whose results may be cached together: a digest, or all that is built in.
     class: String,
-    asks_vm: bool,
+    digest: String,
+    asks: BTreeSet<Interface>,
 }
 
 impl ComponentBackend {
@@ -33,7 +35,14 @@ impl ComponentBackend {
         loaded: &LoadedComponent,
         grants: Grants,
     ) -> std::result::Result<Self, LoadError> {
-        let granted: Vec<_> = grants.vm.iter().map(|_| Interface::Vm).collect();
+        let granted: Vec<_> = [
+            grants.vm.is_some().then_some(Interface::Vm),
+            grants.source.is_some().then_some(Interface::Source),
+            grants.http.is_some().then_some(Interface::Http),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         let ready = linking::link(runtime, loaded, &granted)?;
         Ok(Self {
             name: name.into(),
@@ -41,7 +50,8 @@ impl ComponentBackend {
             ready,
             grants,
             class: loaded.inspection().digest.clone(),
-            asks_vm: loaded.inspection().asks.contains(&Interface::Vm),
+            digest: loaded.inspection().digest.clone(),
+            asks: loaded.inspection().asks.clone(),
         })
     }
 
@@ -64,13 +74,23 @@ impl ComponentBackend {
         &self.grants
     }
 
+    /// Returns the digest of the component's bytes.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
     pub(crate) fn class(&self) -> &str {
         &self.class
     }
 
     /// True if the component runs steps on this machine; such a one is never an observer.
     pub(crate) fn asks_vm(&self) -> bool {
-        self.asks_vm
+        self.asks(Interface::Vm)
+    }
+
+    /// True if the component imports the interface.
+    pub(crate) fn asks(&self, interface: Interface) -> bool {
+        self.asks.contains(&interface)
     }
 }
 

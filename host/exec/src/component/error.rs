@@ -109,7 +109,11 @@ impl LoadError {
             Self::NotGranted {
                 digest, missing, ..
             } => {
-                let flags: String = missing.iter().map(|i| format!(" --{}", i.name())).collect();
+                let flag = |interface: &Interface| match interface {
+                    Interface::Http => " --http PATTERN".to_owned(),
+                    other => format!(" --{}", other.name()),
+                };
+                let flags: String = missing.iter().map(flag).collect();
                 Some(format!("to allow it: `hm backend grant {digest}{flags}`"))
             }
             Self::NotAComponent { what, .. } if what.contains("core module") => {

@@ -35,6 +35,10 @@ pub struct Author {
 pub enum Interface {
     /// Start machines and run the plan's steps in them.
     Vm,
+    /// Read the source tree.
+    Source,
+    /// Send requests to places that are named in the grant.
+    Http,
 }
 
 impl Interface {
@@ -42,6 +46,8 @@ impl Interface {
     pub fn name(self) -> &'static str {
         match self {
             Self::Vm => "vm",
+            Self::Source => "source",
+            Self::Http => "http",
         }
     }
 
@@ -49,6 +55,8 @@ impl Interface {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Vm => "start machines and run the pipeline's steps in them",
+            Self::Source => "read your source tree, and what commands of its own print",
+            Self::Http => "talk to places on the network, each by name",
         }
     }
 }
@@ -68,8 +76,8 @@ pub(super) enum Import {
 const CONTRACT: &str = "0.1.";
 
 /// For the error about an import that is none of these.
-pub(super) const OFFERED: &str = "hm:backend/{vm,control,diagnostics}@0.1.0, wasi:clocks/monotonic-clock@0.3.0, \
-     and WASI 0.2 in an inert form (no environment, arguments, files or sockets)";
+pub(super) const OFFERED: &str = "hm:backend/{vm,source,control,diagnostics}@0.1.0, wasi:clocks/monotonic-clock@0.3.0, \
+     wasi:http/client@0.3.0 (types included), and WASI 0.2 in an inert form (no environment, arguments, files or sockets)";
 
 /// Returns what an import is, or none if hm does not offer it.
 pub(super) fn classify(import: &str) -> Option<Import> {
@@ -79,6 +87,12 @@ pub(super) fn classify(import: &str) -> Option<Import> {
         "hm:backend" if version.starts_with(CONTRACT) => match interface {
             "types" | "events" | "control" | "diagnostics" => Some(Import::Ambient),
             "vm" => Some(Import::Asks(Interface::Vm)),
+            "source" => Some(Import::Asks(Interface::Source)),
+            _ => None,
+        },
+        "wasi:http" if version.starts_with("0.3.") => match interface {
+            "types" => Some(Import::Ambient),
+            "client" => Some(Import::Asks(Interface::Http)),
             _ => None,
         },
         "wasi:clocks" if version.starts_with("0.3.") => {

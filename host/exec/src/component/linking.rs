@@ -1,13 +1,15 @@
 //! From a loaded component and its grants to something that can be instantiated.
 
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi_http::p3::bindings::http;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
-use super::bindings::{VmBackendPre, hm};
+use super::bindings::{BackendPre, hm};
 use super::{Interface, LoadError, LoadedComponent, Runtime};
 use crate::capability::State;
 
 /// A component that was linked with exactly what was granted.
-pub(crate) type Ready = VmBackendPre<State>;
+pub(crate) type Ready = BackendPre<State>;
 
 /// Links the ambient interfaces and the granted ones, and no others.
 pub(super) fn link(
@@ -42,7 +44,7 @@ pub(super) fn link(
     let pre = linker
         .instantiate_pre(&loaded.component)
         .map_err(mismatch)?;
-    VmBackendPre::new(pre).map_err(mismatch)
+    BackendPre::new(pre).map_err(mismatch)
 }
 
 fn linker(
@@ -59,6 +61,14 @@ fn linker(
     wasmtime_wasi::p3::clocks::add_to_linker(&mut linker)?;
     if asks.contains(&Interface::Vm) {
         hm::backend::vm::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    }
+    if asks.contains(&Interface::Source) {
+        hm::backend::source::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    }
+    // Tables of headers do nothing by themselves: every component may have them.
+    http::types::add_to_linker::<_, WasiHttp>(&mut linker, State::http)?;
+    if asks.contains(&Interface::Http) {
+        http::client::add_to_linker::<_, WasiHttp>(&mut linker, State::http)?;
     }
     if is_inert {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

@@ -1,5 +1,8 @@
 //! The queue of checked entries, and the task that turns it into the event stream.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hm_plugin_protocol::{BuildEvent, LogLines, LogStream, StepId};
 use jiff::Timestamp;
@@ -7,6 +10,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::lines::{Assembler, Piece};
+use super::mask::{Mask, Masker};
 
 /// Something that was checked and may be told.
 pub(crate) enum Entry {
@@ -39,7 +43,9 @@ pub(crate) async fn sequence(
     run_id: Uuid,
     mut queue: mpsc::Receiver<Vec<Entry>>,
     events: mpsc::Sender<BuildEvent>,
+    mask: Option<Arc<Mask>>,
 ) {
+    let mut maskers = Maskers::new(mask);
     let mut lines = Assembler::default();
     let batch = |step, stream, piece: Piece| {
         let lines = LogLines::new(
@@ -58,7 +64,8 @@ pub(crate) async fn sequence(
     while let Some(entries) = queue.recv().await {
         for entry in entries {
             match entry {
-                Entry::Event(event) => {
+                Entry::Event(mut event) => {
+                    maskers.event(&mut event);
                     let is_last = matches!(event, BuildEvent::BuildEnd { .. });
                     let _ = events.send(event).await;
                     if is_last {
@@ -66,21 +73,62 @@ pub(crate) async fn sequence(
                     }
                 }
                 Entry::Output { step, stream, data } => {
+                    let data = maskers.push(step, stream, data);
                     if let Some(piece) = lines.push(step, stream, &data) {
                         let _ = events.send(batch(step, stream, piece)).await;
                     }
                 }
                 Entry::End { step, events: ends } => {
                     for stream in [LogStream::Stdout, LogStream::Stderr] {
-                        if let Some(piece) = lines.finish(step, stream) {
+                        let held = maskers.finish(step, stream);
+                        let pieces = held.and_then(|held| lines.push(step, stream, &held));
+                        for piece in pieces.into_iter().chain(lines.finish(step, stream)) {
                             let _ = events.send(batch(step, stream, piece)).await;
                         }
                     }
-                    for event in ends {
+                    for mut event in ends {
+                        maskers.event(&mut event);
                         let _ = events.send(event).await;
                     }
                 }
             }
+        }
+    }
+}
+
+/// Hides secrets in each channel by itself. Does nothing where there are none.
+struct Maskers {
+    mask: Option<Arc<Mask>>,
+    open: HashMap<(StepId, LogStream), Masker>,
+}
+
+impl Maskers {
+    fn new(mask: Option<Arc<Mask>>) -> Self {
+        Self {
+            mask,
+            open: HashMap::new(),
+        }
+    }
+
+    fn push(&mut self, step: StepId, stream: LogStream, data: Bytes) -> Bytes {
+        let Some(mask) = &self.mask else {
+            return data;
+        };
+        let masker = self.open.entry((step, stream));
+        masker
+            .or_insert_with(|| Masker::new(mask.clone()))
+            .push(&data)
+    }
+
+    /// Returns what was held back at the end of a channel.
+    fn finish(&mut self, step: StepId, stream: LogStream) -> Option<Bytes> {
+        let held = self.open.remove(&(step, stream))?.finish();
+        (!held.is_empty()).then_some(held)
+    }
+
+    fn event(&self, event: &mut BuildEvent) {
+        if let Some(mask) = &self.mask {
+            mask.event(event);
         }
     }
 }

@@ -1,16 +1,25 @@
 //! Between the contract's types and the native ones.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hm_plugin_protocol::{BuildStatus, EdgeKind, Plan};
 
+use super::Session;
 use crate::api::{BackendError, Broken, Capabilities, RunRequest};
 use crate::component::bindings::hm::backend::types as wit;
 use crate::sequencer::clean::one_line;
 
-/// Returns the request as the guest gets it.
-pub(super) fn request(request: &RunRequest, plan: &Plan) -> wit::RunRequest {
+/// Returns the request as the guest gets it: secrets by name, but for those that it is
+/// `granted` to read.
+pub(super) fn request(request: &RunRequest, granted: &BTreeSet<String>) -> wit::RunRequest {
     let source = &request.source;
+    let mut plan: Cow<'_, Plan> = Cow::Borrowed(&request.plan);
+    if !granted.is_empty() {
+        let secrets = &request.secrets;
+        secrets.put_into(plan.to_mut(), |name| granted.contains(name));
+    }
     wit::RunRequest {
         run_id: request.run_id.to_string(),
         plan: wit::Plan {
@@ -94,12 +103,12 @@ pub(super) fn capabilities(flags: wit::Capabilities) -> Capabilities {
 const TEXT_MAX: usize = 4 << 10;
 
 /// Returns the guest's error with clean texts.
-pub(super) fn error(backend: &str, error: wit::BackendError) -> BackendError {
+pub(super) fn error(session: &Session, error: wit::BackendError) -> BackendError {
     use wit::BackendError as E;
     let mut is_too_long = false;
     let mut text = |text: String| {
         is_too_long |= text.len() > TEXT_MAX;
-        one_line(&text)
+        one_line(&session.hide(text))
     };
     let error = match error {
         E::Rejected(rejection) => BackendError::Rejected {
@@ -123,7 +132,7 @@ pub(super) fn error(backend: &str, error: wit::BackendError) -> BackendError {
     if is_too_long {
         let broken = Broken::Protocol(format!("an error text of more than {TEXT_MAX} bytes"));
         return BackendError::Broken {
-            name: backend.to_owned(),
+            name: session.backend().to_owned(),
             broken,
         };
     }

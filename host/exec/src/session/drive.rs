@@ -1,17 +1,21 @@
 //! The task of a build: from the request to the outcome, and nothing left behind.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hm_plugin_protocol::{BuildEvent, BuildOutcome, PlanGraph};
+use hm_plugin_protocol::{BuildEvent, BuildOutcome, BuildStatus, Plan, PlanGraph};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Session;
-use super::conversion;
-use crate::api::{BackendError, BackendHandle, CancelReason, Result, RunRequest, Wish, raise};
-use crate::capability::vm::VmSession;
-use crate::component::{ComponentBackend, Limits, Ready, Runtime};
+use super::{Lent, Session, conversion};
+use crate::api::{
+    BackendError, BackendHandle, CancelReason, Refused, Result, RunRequest, Wish, raise,
+};
+use crate::capability::http::HttpSession;
+use crate::capability::source::SourceTree;
+use crate::capability::vm::{VmRequest, VmSession};
+use crate::component::{ComponentBackend, Interface, Limits, Ready, Runtime};
 use crate::sequencer::{Entry, Ledger, Setting, Verdict, sequence};
 use crate::session::instance::{self, Ended};
 
@@ -33,6 +37,8 @@ struct Build {
     events: mpsc::Sender<BuildEvent>,
     timeout: Duration,
     asks_vm: bool,
+    /// Names of those whose values the backend is handed.
+    secrets: BTreeSet<String>,
 }
 
 /// Starts a build and returns once the backend has taken it.
@@ -42,6 +48,12 @@ pub(crate) async fn start(
 ) -> Result<BackendHandle> {
     let limits = backend.runtime().limits().clone();
     request.plan.apply_env(&request.env);
+    if let Some(name) = request.secrets.missing(&request.plan) {
+        return Err(BackendError::Rejected {
+            code: "no-secret".into(),
+            message: format!("a step wants the secret `{name}`, and there is none of that name"),
+        });
+    }
     request.options.parallelism = request.options.parallelism.max(1);
     let (wish, wishes) = watch::channel(Wish::Run);
     let wish = Arc::new(wish);
@@ -63,6 +75,7 @@ pub(crate) async fn start(
         events,
         timeout,
         asks_vm: backend.asks_vm(),
+        secrets: backend.grants().secrets.clone(),
     };
     let (started_sender, started) = oneshot::channel();
     let task = tokio::spawn(build.run(started_sender));
@@ -92,23 +105,7 @@ fn session(
     use crate::api::ExecutionBackend;
     let plan = Arc::new(request.plan.clone());
     let graph = Arc::new(PlanGraph::new(&plan));
-    let vm = backend
-        .grants()
-        .vm
-        .clone()
-        .filter(|_| backend.asks_vm())
-        .map(|grant| {
-            VmSession::new(crate::capability::vm::VmRequest {
-                grant,
-                plan: plan.clone(),
-                graph: graph.clone(),
-                repo_root: request.repo_root.clone(),
-                class: backend.class().to_owned(),
-                no_cache: request.options.no_cache,
-                parallelism: request.options.parallelism,
-                keys: request.options.keys.clone(),
-            })
-        });
+    let lent = lend(backend, request, &plan, &graph);
     let ledger = Ledger::new(Setting {
         run_id: request.run_id,
         plan,
@@ -123,10 +120,56 @@ fn session(
         ledger,
         queue,
         wishes,
-        vm,
+        lent,
         request.options.parallelism,
         limits.diagnostics_bytes,
     ))
+}
+
+/// Gives the component what it imports of what was granted.
+fn lend(
+    backend: &ComponentBackend,
+    request: &RunRequest,
+    plan: &Arc<Plan>,
+    graph: &Arc<PlanGraph>,
+) -> Lent {
+    let grants = backend.grants();
+    let vm = grants.vm.clone().filter(|_| backend.asks_vm());
+    let source = grants
+        .source
+        .as_ref()
+        .filter(|_| backend.asks(Interface::Source));
+    let state = vm.as_ref().map(|vm| vm.subsystem.state());
+    let state = state.or(source.map(|source| &source.state));
+    let tree = state.map(|state| {
+        let root = request.repo_root.clone();
+        Arc::new(SourceTree::new(state.clone(), root, source.is_some()))
+    });
+    let vm = vm.zip(tree.clone()).map(|(grant, source)| {
+        VmSession::new(VmRequest {
+            grant,
+            plan: plan.clone(),
+            graph: graph.clone(),
+            repo_root: request.repo_root.clone(),
+            class: backend.class().to_owned(),
+            no_cache: request.options.no_cache,
+            parallelism: request.options.parallelism,
+            keys: request.options.keys.clone(),
+            source,
+            readable: grants.secrets.clone(),
+        })
+    });
+    let http = grants
+        .http
+        .clone()
+        .filter(|_| backend.asks(Interface::Http));
+    Lent {
+        digest: backend.digest().to_owned(),
+        vm,
+        source: tree,
+        secrets: request.secrets.clone(),
+        http: http.map(|grant| Arc::new(HttpSession::new(grant))),
+    }
 }
 
 impl Build {
@@ -143,8 +186,10 @@ impl Build {
             events,
             timeout,
             asks_vm,
+            secrets,
         } = self;
-        let sequencer = tokio::spawn(sequence(request.run_id, queue, events));
+        let mask = session.mask().cloned();
+        let sequencer = tokio::spawn(sequence(request.run_id, queue, events, mask));
         let clock = tokio::spawn({
             let wish = wish.clone();
             async move {
@@ -152,7 +197,7 @@ impl Build {
                 raise(&wish, Wish::Cancel(CancelReason::TimedOut));
             }
         });
-        let guest = conversion::request(&request, &request.plan);
+        let guest = conversion::request(&request, &secrets);
         let (taken_sender, taken) = oneshot::channel();
         let running = instance::run(&runtime, &ready, &session, guest, asks_vm, taken_sender);
         let (ended, has_begun) = forward(running, taken, started).await;
@@ -165,6 +210,7 @@ impl Build {
         {
             tracing::warn!("the output of a command did not end; what is left of it is not shown");
         }
+        let ended = session.add_largest(ended).await;
         let result = session.conclude(ended, timeout, has_begun);
         if has_begun {
             let verdict = match &result {
@@ -219,7 +265,17 @@ impl Session {
                 ledger
                     .judge(status)
                     .map_err(|violation| self.broke_protocol(violation))?;
-                Ok(Verdict::claimed(status, ledger.is_submitted()))
+                // What the host saw fail did so by itself; else the refusal is the news.
+                let is_explained = status == BuildStatus::Passed || ledger.has_seen_a_failure();
+                match self.refusals.all() {
+                    refused if !is_explained && !refused.is_empty() => {
+                        Err(self.refused_instead(refused, None))
+                    }
+                    _ => Ok(Verdict::claimed(status, ledger.is_submitted())),
+                }
+            }
+            Ended::Error(error) if error.is_the_backends_word() && !self.refusals.is_empty() => {
+                Err(self.refused_instead(self.refusals.all(), Some(error.to_string())))
             }
             // The subsystem's own error says more than what the guest made of it.
             Ended::Error(error) => Err(match self.vm().and_then(VmSession::take_failure) {
@@ -236,6 +292,34 @@ impl Session {
         }
     }
 
+    /// Adds what takes the room to an error about a source tree that is too large: the
+    /// component knows only a number.
+    async fn add_largest(&self, ended: Ended) -> Ended {
+        match (ended, self.source()) {
+            (
+                Ended::Error(BackendError::SourceTooLarge {
+                    observed_bytes,
+                    cap_bytes,
+                    ..
+                }),
+                Some(tree),
+            ) => Ended::Error(BackendError::SourceTooLarge {
+                observed_bytes,
+                cap_bytes,
+                largest_paths: tree.largest().await,
+            }),
+            (ended, _) => ended,
+        }
+    }
+
+    fn refused_instead(&self, refused: Vec<Refused>, said: Option<String>) -> BackendError {
+        BackendError::Refused {
+            name: self.backend().to_owned(),
+            refused,
+            said,
+        }
+    }
+
     fn outcome(&self, verdict: &Verdict) -> BuildOutcome {
         let ledger = self.ledger();
         BuildOutcome {
@@ -245,7 +329,7 @@ impl Session {
             steps: ledger.results(),
             started_at: ledger.started_at(),
             finished_at: Timestamp::now(),
-            watch_url: ledger.watch_url(),
+            watch_url: ledger.watch_url().map(|url| self.hide(url)),
             submitted: verdict.is_submitted,
         }
     }

@@ -78,9 +78,16 @@ pub(super) async fn run(
                 let text = format!("{what} took longer than {} s", limit.as_secs());
                 Ok(Ended::Error(session.broken(Broken::Silent(text))))
             }
+            limit = session.exceeded() => {
+                Ok(Ended::Error(session.broken(Broken::Limit(limit))))
+            }
             () = session.killed(limits.grace) => Ok(Ended::Error(BackendError::Cancelled)),
         }
     };
+    // The guest may have come to its end before the limit that it passed was looked at.
+    if let Some(limit) = session.passed_limit() {
+        return Ended::Error(session.broken(Broken::Limit(limit)));
+    }
     ended.unwrap_or_else(|error| {
         let hit = store.data().limiter.hit().map(str::to_owned);
         Ended::Error(session.broken_by(&error, hit, limits))
@@ -137,7 +144,7 @@ async fn work(
             let build = match backend.call_start(accessor, request).await? {
                 Ok(build) => build,
                 Err(refused) => {
-                    return Ok(Ended::Error(conversion::error(session.backend(), refused)));
+                    return Ok(Ended::Error(conversion::error(session, refused)));
                 }
             };
             let _ = taken.send(());
@@ -195,7 +202,7 @@ fn settle(
 ) -> wasmtime::Result<Ended> {
     Ok(match outcome {
         Ok(Ok(status)) => Ended::Outcome(conversion::status(status)),
-        Ok(Err(error)) => Ended::Error(conversion::error(session.backend(), error)),
+        Ok(Err(error)) => Ended::Error(conversion::error(session, error)),
         Err(_) => {
             Ended::Error(session.broken(Broken::Silent("it ended without an outcome".into())))
         }

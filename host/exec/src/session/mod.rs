@@ -4,6 +4,7 @@ mod conversion;
 mod drive;
 mod guest;
 mod instance;
+mod refusals;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +13,14 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use drive::start;
+use refusals::Refusals;
 
-use crate::api::{CancelReason, Wish};
+use crate::api::{CancelReason, Secrets, Wish};
+use crate::capability::http::HttpSession;
+use crate::capability::source::SourceTree;
 use crate::capability::vm::{CallError, VmSession};
 use crate::component::bindings::hm::backend::vm::VmError;
-use crate::sequencer::{Entry, Ledger, Queue, Violation};
+use crate::sequencer::{Entry, Ledger, Mask, Queue, Violation};
 
 /// Host calls in flight at one time, besides two a step that may run at once (reference
 /// `sandbox`, section 6).
@@ -28,7 +32,12 @@ pub(crate) struct Session {
     ledger: Mutex<Ledger>,
     queue: Queue,
     wish: watch::Receiver<Wish>,
-    vm: Option<VmSession>,
+    lent: Lent,
+    secrets: Secrets,
+    mask: Option<Arc<Mask>>,
+    refusals: Refusals,
+    /// A limit that was passed outside of the guest's code.
+    exceeded: watch::Sender<Option<String>>,
     calls: AtomicUsize,
     calls_max: usize,
     diagnostics: AtomicUsize,
@@ -39,22 +48,43 @@ pub(crate) struct Session {
     pub(crate) pumps: TaskTracker,
 }
 
+/// What was granted, as this build sees it.
+pub(crate) struct Lent {
+    /// Of the component's bytes, for the commands that would grant more.
+    pub(crate) digest: String,
+    /// Machines.
+    pub(crate) vm: Option<VmSession>,
+    /// The source tree: for machines, and for the component if it may read it.
+    pub(crate) source: Option<Arc<SourceTree>>,
+    /// HTTP.
+    pub(crate) http: Option<Arc<HttpSession>>,
+    /// For the commands of steps.
+    pub(crate) secrets: Secrets,
+}
+
 impl Session {
     fn new(
         backend: String,
         ledger: Ledger,
         queue: Queue,
         wish: watch::Receiver<Wish>,
-        vm: Option<VmSession>,
+        mut lent: Lent,
         parallelism: u32,
         diagnostics_max: usize,
     ) -> Self {
+        let secrets = std::mem::take(&mut lent.secrets);
+        let http = lent.http.iter().flat_map(|http| http.hidden());
+        let mask = Mask::new(secrets.values().chain(http)).map(Arc::new);
         Self {
             backend,
             ledger: Mutex::new(ledger),
             queue,
             wish,
-            vm,
+            lent,
+            secrets,
+            mask,
+            refusals: Refusals::default(),
+            exceeded: watch::Sender::new(None),
             calls: AtomicUsize::new(0),
             calls_max: CALLS_MAX + 2 * parallelism as usize,
             diagnostics: AtomicUsize::new(0),
@@ -76,7 +106,62 @@ impl Session {
 
     /// Returns the VM subsystem, if it was granted.
     pub(crate) fn vm(&self) -> Option<&VmSession> {
-        self.vm.as_ref()
+        self.lent.vm.as_ref()
+    }
+
+    /// Returns the source tree, if machines or the component may have it.
+    pub(crate) fn source(&self) -> Option<&Arc<SourceTree>> {
+        self.lent.source.as_ref()
+    }
+
+    /// Returns HTTP, if it was granted.
+    pub(crate) fn http(&self) -> Option<&Arc<HttpSession>> {
+        self.lent.http.as_ref()
+    }
+
+    /// Returns the values for the commands of steps.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Returns what hides secrets; none if there are none.
+    fn mask(&self) -> Option<&Arc<Mask>> {
+        self.mask.as_ref()
+    }
+
+    /// Hides secrets in a text that goes to the user by another way than the events.
+    pub(crate) fn hide(&self, mut text: String) -> String {
+        if let Some(mask) = &self.mask {
+            mask.string(&mut text);
+        }
+        text
+    }
+
+    /// Ends the build because a limit was passed; says which, with its value.
+    pub(crate) fn exceed(&self, limit: String) {
+        self.exceeded.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(limit);
+            is_first
+        });
+    }
+
+    /// Returns the first limit that was passed, if one was.
+    fn passed_limit(&self) -> Option<String> {
+        self.exceeded.borrow().clone()
+    }
+
+    /// Returns the first limit that was passed, once one is.
+    async fn exceeded(&self) -> String {
+        let mut limits = self.exceeded.subscribe();
+        let limit = match limits.wait_for(Option::is_some).await {
+            Ok(limit) => limit.clone(),
+            Err(_) => None,
+        };
+        match limit {
+            Some(limit) => limit,
+            None => std::future::pending().await,
+        }
     }
 
     /// Queues checked entries; waits while the reader is slow.

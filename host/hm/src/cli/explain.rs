@@ -129,6 +129,8 @@ fn prepare(
             file: None,
             env_files: args.env_file.clone(),
             env: args.env.clone(),
+            // The key has a secret's name, not its value.
+            secrets: Vec::new(),
             no_cache: false,
             keep_going: false,
             timeout: None,

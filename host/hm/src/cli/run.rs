@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// Set the variables of a file, one KEY=VALUE a line; `-e` wins
     #[arg(long, value_name = "FILE", help_heading = "What is run")]
     env_file: Vec<PathBuf>,
+    /// Give steps that want `hm-secret:NAME` the value of $NAME, or a file's, and hide it in
+    /// all output
+    #[arg(long, value_name = "NAME[=@FILE]", help_heading = "What is run")]
+    secret: Vec<String>,
     /// Record this branch instead of git's
     #[arg(short, long, value_name = "NAME", help_heading = "What is run")]
     branch: Option<String>,
@@ -117,6 +121,7 @@ pub(crate) fn run(args: Args, global: &Global, terminal: &Terminal) -> Result<Ex
         file: args.file,
         env_files: args.env_file,
         env: args.env,
+        secrets: args.secret,
         no_cache: args.no_cache,
         keep_going: args.keep_going,
         timeout: args.timeout,

@@ -82,6 +82,11 @@ pub(crate) static KEYS: &[Key] = &[
     key("cache.bytes", Kind::Bytes, Right::User),
     key("backends.*.file", Kind::Text, Right::All),
     key("backends.*.settings.**", Kind::Anything, Right::All),
+    // Feeds the question, and grants nothing.
+    key("backends.*.request.allow", Kind::Texts, Right::All),
+    key("backends.*.request.http", Kind::Texts, Right::All),
+    key("http.proxy", Kind::Text, Right::User),
+    key("http.no_proxy", Kind::Texts, Right::User),
     // The predecessor's name for `format`.
     key("preferences.format", Kind::Words(FORMATS), Right::All),
     dormant("preferences.auto_watch", Kind::Switch, Right::All),

@@ -26,6 +26,8 @@ pub(crate) struct NamedBackend {
     pub(crate) settings: Vec<(String, String)>,
     /// Which of these the repository chose; consent covers them.
     pub(crate) from_repository: Vec<(String, String)>,
+    /// Patterns of HTTP that it asks for, each with the file that says so.
+    pub(crate) http: Vec<(String, Origin)>,
 }
 
 impl Settings {
@@ -156,6 +158,20 @@ impl Settings {
         Some(texts.iter().map(path).collect())
     }
 
+    /// Returns the proxy for components' requests, and the hosts that are reached without,
+    /// if the user configured one.
+    pub(crate) fn proxy(&self) -> Option<(&str, Vec<String>)> {
+        let (proxy, _) = self.text(&["http", "proxy"])?;
+        let direct = match self
+            .find(&["http", "no_proxy"])
+            .map(|setting| &setting.value)
+        {
+            Some(Value::Texts(hosts)) => hosts.clone(),
+            _ => Vec::new(),
+        };
+        Some((proxy, direct))
+    }
+
     /// Returns all image rules as `(FROM, TO)`, the one that wins first.
     pub(crate) fn images(&self) -> Vec<(String, String)> {
         let settings = self.layers().into_iter().flat_map(|layer| &layer.settings);
@@ -233,7 +249,22 @@ impl Settings {
         }
         settings.sort();
         from_repository.sort();
+        let mut http: Vec<(String, Origin)> = Vec::new();
+        for layer in [&self.user, &self.repository] {
+            if let Some(Setting {
+                value: Value::Texts(patterns),
+                origin,
+                ..
+            }) = layer.get(&["backends", name, "request", "http"])
+            {
+                let known = patterns
+                    .iter()
+                    .map(|pattern| (pattern.clone(), origin.clone()));
+                http.extend(known);
+            }
+        }
         Ok(Some(NamedBackend {
+            http,
             file,
             settings,
             from_repository,

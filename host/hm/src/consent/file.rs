@@ -91,6 +91,8 @@ impl GrantFile {
             && old.allow == grant.allow
             && old.settings == grant.settings
             && old.vm == grant.vm
+            && old.http == grant.http
+            && old.secrets == grant.secrets
         {
             let new = std::mem::take(&mut grant.repos);
             grant.repos.clone_from(&old.repos);
@@ -102,6 +104,22 @@ impl GrantFile {
             grant.repos = vec!["*".into()];
         }
         self.content.grant.insert(digest.to_owned(), grant);
+    }
+
+    /// Adds to the grant for the same bytes, if there is one for the same repositories; what
+    /// was allowed stays. Other repositories are asked again: nothing was allowed there.
+    pub(crate) fn add(&mut self, digest: &str, grant: Grant) {
+        let Some(old) = self.content.grant.get(digest) else {
+            return self.put(digest, grant);
+        };
+        let is_known = |repo: &String| old.repos.contains(repo) || old.repos == ["*"];
+        if !grant.repos.iter().all(is_known) {
+            return self.put(digest, grant);
+        }
+        let mut whole = old.clone();
+        whole.repos.clone_from(&grant.repos);
+        whole.add(grant);
+        self.put(digest, whole);
     }
 
     /// Takes a grant away; false if there was none.

@@ -6,6 +6,8 @@ use std::path::Path;
 use hm_plugin_protocol::Network;
 use serde::{Deserialize, Serialize};
 
+use super::HttpReach;
+
 /// What a user allowed to a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,9 +26,16 @@ pub(crate) struct Grant {
     /// Of the settings that the repository chose when this was granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<String>,
+    /// Names of secrets whose values the component is handed; of all others it sees the
+    /// name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<String>,
     /// How far machines may reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) vm: Option<VmReach>,
+    /// Where the component may talk to; none is no HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<HttpReach>,
 }
 
 /// How far the machines of a component may reach.
@@ -50,6 +59,8 @@ pub(crate) struct Need<'a> {
     pub(crate) network: Network,
     /// Of the settings that come from the repository.
     pub(crate) settings: Option<String>,
+    /// Patterns that the configuration asks for; they grant nothing by themselves.
+    pub(crate) http: Vec<String>,
 }
 
 /// Why a grant does not cover a need.
@@ -88,9 +99,15 @@ impl Grant {
             allow: need
                 .interfaces
                 .iter()
+                .filter(|name| **name != "http")
                 .map(|name| (*name).to_owned())
                 .collect(),
             settings: need.settings.clone(),
+            secrets: Vec::new(),
+            http: need.interfaces.contains(&"http").then(|| HttpReach {
+                hosts: need.http.clone(),
+                ..HttpReach::default()
+            }),
             vm: need.interfaces.contains(&"vm").then_some(VmReach {
                 network: need.network,
             }),
@@ -102,20 +119,52 @@ impl Grant {
         self.vm.map_or(Network::None, |vm| vm.network)
     }
 
+    /// Returns whether the grant holds in a repository.
+    pub(crate) fn is_for(&self, root: &Path) -> bool {
+        let root = root.to_string_lossy();
+        self.repos.iter().any(|repo| repo == "*" || *repo == root)
+    }
+
+    /// Returns whether an interface is allowed, by its name.
+    pub(crate) fn has(&self, interface: &str) -> bool {
+        match interface {
+            "http" => self.http.is_some(),
+            other => self.allow.iter().any(|allowed| allowed == other),
+        }
+    }
+
+    /// Adds what another grant for the same bytes allows.
+    pub(crate) fn add(&mut self, more: Self) {
+        for (own, more) in [
+            (&mut self.allow, more.allow),
+            (&mut self.secrets, more.secrets),
+        ] {
+            own.extend(
+                more.into_iter()
+                    .filter(|text| !own.contains(text))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        self.settings = more.settings;
+        self.vm = match (self.vm, more.vm) {
+            (Some(own), Some(more)) if reach(own.network) > reach(more.network) => Some(own),
+            (own, more) => more.or(own),
+        };
+        match (&mut self.http, more.http) {
+            (Some(own), Some(more)) => own.add(more),
+            (own, more) => *own = own.take().or(more),
+        }
+    }
+
     /// Checks a need.
     ///
     /// # Errors
     /// The first thing that is not covered.
     pub(crate) fn covers(&self, need: &Need<'_>) -> Result<(), Refusal> {
-        let root = need.root.to_string_lossy();
-        if !self.repos.iter().any(|repo| repo == "*" || *repo == root) {
+        if !self.is_for(need.root) {
             return Err(Refusal::OtherRepository);
         }
-        if need
-            .interfaces
-            .iter()
-            .any(|wanted| !self.allow.iter().any(|allowed| allowed == wanted))
-        {
+        if need.interfaces.iter().any(|wanted| !self.has(wanted)) {
             return Err(Refusal::Interface);
         }
         if need.settings.is_some() && self.settings != need.settings {
@@ -151,12 +200,34 @@ pub(crate) fn word(network: Network) -> &'static str {
 pub(crate) fn command(need: &Need<'_>) -> String {
     let mut command = format!("hm backend grant {}", need.digest);
     for interface in &need.interfaces {
-        command += &format!(" --{interface}");
+        match *interface {
+            "http" => command += &http_flags(&need.http),
+            other => command += &format!(" --{other}"),
+        }
     }
     if need.interfaces.contains(&"vm") && need.network != Network::None {
         command += &format!(" --vm-network {}", word(need.network));
     }
     command
+}
+
+/// Returns the flags that grant these patterns. One that a shell would read as something
+/// else is left to be written into the file.
+fn http_flags(patterns: &[String]) -> String {
+    let is_safe = |text: &&String| {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._:/@*+=-".contains(&b))
+    };
+    let flag = |pattern: &String| match pattern.contains('*') {
+        true => format!(" --http '{pattern}'"),
+        false => format!(" --http {pattern}"),
+    };
+    let flags: String = patterns.iter().filter(is_safe).map(flag).collect();
+    if flags.is_empty() {
+        " --http none".into()
+    } else {
+        flags
+    }
 }
 
 #[cfg(test)]
@@ -170,9 +241,11 @@ mod tests {
             repos: vec!["/repo".into()],
             allow: vec!["vm".into()],
             settings: Some("sha256:1".into()),
+            secrets: Vec::new(),
             vm: Some(VmReach {
                 network: Network::Public,
             }),
+            http: None,
         };
         let need = Need {
             digest: "sha256:0",
@@ -180,6 +253,7 @@ mod tests {
             interfaces: vec!["vm"],
             network: Network::Public,
             settings: Some("sha256:1".into()),
+            http: Vec::new(),
         };
         assert_eq!(grant.covers(&need), Ok(()));
         assert_eq!(
@@ -226,6 +300,7 @@ mod tests {
             interfaces: vec!["vm"],
             network: Network::None,
             settings: None,
+            http: Vec::new(),
         };
         assert_eq!(command(&need), "hm backend grant sha256:0 --vm");
         need.network = Network::Host;
@@ -235,5 +310,16 @@ mod tests {
         );
         need.interfaces.clear();
         assert_eq!(command(&need), "hm backend grant sha256:0");
+        need.interfaces = vec!["http"];
+        assert_eq!(command(&need), "hm backend grant sha256:0 --http none");
+        need.http = vec![
+            "https://api.acme.example/v1/".into(),
+            "https://*.acme.example".into(),
+            "https://[::1]/".into(),
+        ];
+        assert_eq!(
+            command(&need),
+            "hm backend grant sha256:0 --http https://api.acme.example/v1/ --http 'https://*.acme.example'"
+        );
     }
 }

@@ -5,12 +5,16 @@
 //! that it says grants anything.
 
 mod ask;
+mod credentials;
 mod file;
 mod grant;
+mod http;
 
 pub(crate) use ask::{Answer, ask};
+pub(crate) use credentials::Credentials;
 pub(crate) use file::GrantFile;
 pub(crate) use grant::{Grant, Need, Refusal, VmReach, command, reach, word};
+pub(crate) use http::{HttpReach, told};
 
 use sha2::{Digest, Sha256};
 

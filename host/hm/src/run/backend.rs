@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hm_exec::{
-    BackendError, ComponentBackend, ComponentSource, ExecutionBackend, Grants, ImageMap,
-    Inspection, Interface, LoadError, LocalBackend, Runtime, RuntimeConfig, VmGrant,
+    BackendError, ComponentBackend, ComponentSource, ExecutionBackend, Grants, HttpNetwork,
+    HttpProxy, ImageMap, Inspection, Interface, LoadError, LocalBackend, Pattern, Runtime,
+    RuntimeConfig, SourceGrant, VmGrant,
 };
 use hm_plugin_protocol::{Network, Plan};
 use hm_vm::Subsystem;
 
 use super::machines;
-use crate::config::{Folders, Settings};
-use crate::consent::{self, Answer, Grant, GrantFile, Need};
+use crate::config::{Folders, Origin, Settings};
+use crate::consent::{self, Answer, Credentials, Grant, GrantFile, Need};
 use crate::failure::{Exit, Failure, nearest};
 use crate::terminal::Terminal;
 
@@ -36,6 +37,18 @@ pub(crate) struct Stranger {
     pub(crate) settings: Vec<(String, String)>,
     /// Which of these the repository chose.
     pub(crate) from_repository: Vec<(String, String)>,
+    /// Places that the configuration asks for, and which file does.
+    pub(crate) http: Vec<(String, Origin)>,
+}
+
+impl Stranger {
+    /// Returns the places that the configuration asks for.
+    pub(crate) fn patterns(&self) -> Vec<String> {
+        self.http
+            .iter()
+            .map(|(pattern, _)| pattern.clone())
+            .collect()
+    }
 }
 
 /// A backend that can start a build.
@@ -91,6 +104,7 @@ impl Choice {
                 file: found.file,
                 settings: found.settings,
                 from_repository: found.from_repository,
+                http: checked(name, found.http)?,
             }));
         }
         let file = Path::new(name);
@@ -108,6 +122,7 @@ impl Choice {
                 file: file.to_owned(),
                 settings: Vec::new(),
                 from_repository: Vec::new(),
+                http: Vec::new(),
             }));
         }
         let declared = settings.backend_names();
@@ -129,6 +144,14 @@ impl Choice {
         match self {
             Self::Local => "local",
             Self::Stranger(stranger) => &stranger.name,
+        }
+    }
+
+    /// Returns the places that the configuration asks for, and which file does.
+    pub(crate) fn http(&self) -> Vec<(String, Origin)> {
+        match self {
+            Self::Local => Vec::new(),
+            Self::Stranger(stranger) => stranger.http.clone(),
         }
     }
 
@@ -190,18 +213,11 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
             let loaded = runtime
                 .load(&ComponentSource::File(stranger.file.clone()))
                 .map_err(load_failure)?;
-            let granted = surroundings.consent(stranger, loaded.inspection(), network)?;
-            let asks_vm = loaded.inspection().asks.contains(&Interface::Vm);
-            let vm = if asks_vm {
-                // What `exec` prints may be the source, which nobody can grant yet.
-                Some(surroundings.vm(network.unwrap_or(granted), false)?)
-            } else {
-                None
-            };
-            let subsystem = vm.as_ref().map(|vm| vm.subsystem.clone());
-            let backend =
-                ComponentBackend::new(&runtime, stranger.name.clone(), &loaded, Grants { vm })
-                    .map_err(load_failure)?;
+            let grant = surroundings.consent(stranger, loaded.inspection(), network)?;
+            let grants = surroundings.grants(loaded.inspection(), &grant, network)?;
+            let subsystem = grants.vm.as_ref().map(|vm| vm.subsystem.clone());
+            let backend = ComponentBackend::new(&runtime, stranger.name.clone(), &loaded, grants)
+                .map_err(load_failure)?;
             Ok(Ready {
                 backend: Box::new(backend),
                 digest: Some(loaded.inspection().digest.clone()),
@@ -225,13 +241,58 @@ impl Surroundings<'_> {
         })
     }
 
-    /// Returns how far the grant lets machines reach.
+    /// Returns what the component imports of what was granted, and no more.
+    fn grants(
+        &self,
+        inspection: &Inspection,
+        grant: &Grant,
+        network: Option<Network>,
+    ) -> Result<Grants, Failure> {
+        let asks = |interface| inspection.asks.contains(&interface);
+        let vm = if asks(Interface::Vm) {
+            // What a command of the backend's own prints may be the source.
+            let may_read = grant.has(Interface::Source.name());
+            Some(self.vm(network.unwrap_or(grant.network()), may_read)?)
+        } else {
+            None
+        };
+        let source = match &vm {
+            _ if !asks(Interface::Source) => None,
+            Some(vm) => Some(vm.subsystem.state().clone()),
+            None => Some(machines::state(self.folders)?),
+        };
+        let http = match &grant.http {
+            Some(reach) if asks(Interface::Http) => {
+                let credentials = Credentials::read(self.folders);
+                Some(reach.grant(&inspection.digest, &credentials, self.http_network()?)?)
+            }
+            _ => None,
+        };
+        Ok(Grants {
+            vm,
+            source: source.map(|state| SourceGrant { state }),
+            http,
+            secrets: grant.secrets.iter().cloned().collect(),
+        })
+    }
+
+    fn http_network(&self) -> Result<HttpNetwork, Failure> {
+        let network = HttpNetwork::default();
+        match self.settings.proxy() {
+            None => Ok(network),
+            Some((proxy, direct)) => HttpProxy::new(proxy, direct)
+                .map(|proxy| network.proxy(proxy))
+                .map_err(|error| Failure::usage(format!("`http.proxy`: {error}"))),
+        }
+    }
+
+    /// Returns the grant that holds for this run.
     fn consent(
         &self,
         stranger: &Stranger,
         inspection: &Inspection,
         network: Option<Network>,
-    ) -> Result<Network, Failure> {
+    ) -> Result<Grant, Failure> {
         let steps = self.plan.steps.iter().filter_map(|step| step.network);
         let widest = steps
             .chain(network)
@@ -247,10 +308,11 @@ impl Surroundings<'_> {
                 .collect(),
             network: widest,
             settings: consent::settings_digest(&stranger.from_repository),
+            http: stranger.patterns(),
         };
         let mut grants = GrantFile::read(self.folders)?;
         let refusal = match grants.covering(&need) {
-            Ok(grant) => return Ok(grant.network()),
+            Ok(grant) => return Ok(grant.clone()),
             Err(refusal) => refusal,
         };
         let story = super::question::story(stranger, inspection, &need, refusal);
@@ -261,12 +323,20 @@ impl Surroundings<'_> {
             )
             .hint(consent::command(&need)));
         }
+        let mut once = Grant::of(&need, &stranger.name);
+        // What was allowed here before stays.
+        if let Some(known) = grants.grants().get(need.digest)
+            && known.is_for(self.root)
+        {
+            let more = std::mem::replace(&mut once, known.clone());
+            once.add(more);
+        }
         match consent::ask(&format!("{story}\n")) {
-            Answer::Once => Ok(widest),
+            Answer::Once => Ok(once),
             Answer::Grant => {
-                grants.put(need.digest, Grant::of(&need, &stranger.name));
+                grants.add(need.digest, Grant::of(&need, &stranger.name));
                 grants.write()?;
-                Ok(widest)
+                Ok(once)
             }
             Answer::No => Err(Failure::new(
                 Exit::Denied,
@@ -275,6 +345,17 @@ impl Surroundings<'_> {
             .hint(consent::command(&need))),
         }
     }
+}
+
+/// Checks the patterns that the configuration asks for.
+fn checked(name: &str, patterns: Vec<(String, Origin)>) -> Result<Vec<(String, Origin)>, Failure> {
+    let check = |(text, origin): (String, Origin)| match text.parse::<Pattern>() {
+        Ok(pattern) => Ok((pattern.to_string(), origin)),
+        Err(error) => Err(Failure::usage(format!(
+            "{origin}: `backends.{name}.request.http`: {error}"
+        ))),
+    };
+    patterns.into_iter().map(check).collect()
 }
 
 /// Returns the network of a word.

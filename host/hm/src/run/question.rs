@@ -1,9 +1,10 @@
 //! What the user is told about a component before it may run.
 
-use hm_exec::Inspection;
+use hm_exec::{Inspection, Interface};
 use hm_render::clean_line;
 
 use super::backend::Stranger;
+use crate::config::Origin;
 use crate::consent::{self, Need, Refusal};
 
 /// Returns which bytes ask for what, in plain words, and why their grant does not do.
@@ -15,8 +16,8 @@ pub(super) fn story(
 ) -> String {
     let file = stranger.file.display().to_string();
     let mut text = format!("backend `{}` {refusal}\n", clean_line(&file));
-    text += &describe(inspection);
-    if !inspection.asks.is_empty() {
+    text += &describe(inspection, &stranger.http);
+    if need.interfaces.contains(&"vm") {
         text += &format!(
             "network   of its machines: {}\n",
             consent::word(need.network)
@@ -32,8 +33,9 @@ pub(super) fn story(
     text.trim_end().to_owned()
 }
 
-/// Returns what a component is and asks for.
-pub(crate) fn describe(inspection: &Inspection) -> String {
+/// Returns what a component is and asks for, with the places that the configuration names
+/// for it.
+pub(crate) fn describe(inspection: &Inspection, http: &[(String, Origin)]) -> String {
     let mut text = format!(
         "digest    {}\nsize      {}\n",
         inspection.digest,
@@ -55,8 +57,24 @@ pub(crate) fn describe(inspection: &Inspection) -> String {
     for (number, interface) in inspection.asks.iter().enumerate() {
         let head = if number == 0 { "asks for" } else { "" };
         text += &format!("{head:<8}  {}: {}\n", interface.name(), interface.meaning());
+        if *interface == Interface::Http {
+            text += &places(http);
+        }
     }
     text
+}
+
+fn places(http: &[(String, Origin)]) -> String {
+    if http.is_empty() {
+        return "            none is named yet: each that it wants is refused, and told\n".into();
+    }
+    let line = |(pattern, origin): &(String, Origin)| {
+        format!(
+            "            {}  (asked for in {origin})\n",
+            clean_line(&consent::told(pattern))
+        )
+    };
+    http.iter().map(line).collect()
 }
 
 /// Returns a number of bytes for people.

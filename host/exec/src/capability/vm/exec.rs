@@ -1,16 +1,12 @@
 //! `machine.exec`: any other command, whose output goes to the guest.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use hm_vm::{ExecSpec, ExecStatus, Execution, Output, VmError};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
-use wasmtime::StoreContextMut;
-use wasmtime::component::{Destination, StreamProducer, StreamResult};
 
 use super::machine::GuestMachine;
 use super::session::chain;
@@ -36,7 +32,7 @@ pub(super) async fn exec(
     spec: wit::ExecSpec,
 ) -> Result<Started, CallError> {
     let spec = checked(spec)?;
-    let command = machine.begin(None)?;
+    let command = machine.begin_other(&vm.readable)?;
     let Execution {
         stdout,
         stderr,
@@ -121,35 +117,6 @@ async fn forward(mut output: Output, to: mpsc::Sender<Bytes>) {
         match output.read_buf(&mut buffer).await {
             Ok(1..) if to.send(buffer.split().freeze()).await.is_ok() => {}
             _ => return,
-        }
-    }
-}
-
-/// Hands bytes to the guest as it reads.
-pub(super) struct Bytestream(pub(super) mpsc::Receiver<Bytes>);
-
-impl<D> StreamProducer<D> for Bytestream {
-    type Item = u8;
-    type Buffer = Bytes;
-
-    fn poll_produce<'a>(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut store: StoreContextMut<'a, D>,
-        mut destination: Destination<'a, Self::Item, Self::Buffer>,
-        finish: bool,
-    ) -> Poll<wasmtime::Result<StreamResult>> {
-        if destination.remaining(&mut store) == Some(0) {
-            return Poll::Ready(Ok(StreamResult::Completed));
-        }
-        match self.0.poll_recv(cx) {
-            Poll::Ready(Some(chunk)) => {
-                destination.set_buffer(chunk);
-                Poll::Ready(Ok(StreamResult::Completed))
-            }
-            Poll::Ready(None) => Poll::Ready(Ok(StreamResult::Dropped)),
-            Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
-            Poll::Pending => Poll::Pending,
         }
     }
 }

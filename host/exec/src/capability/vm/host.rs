@@ -1,13 +1,14 @@
 //! The generated traits: short visits to the store, the work elsewhere.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
-use super::exec::Bytestream;
 use super::machine::{FileSystem, GuestMachine, GuestSnapshot, MachineEntry, SnapshotEntry};
 use super::{CallError, VmFail, VmSession, run, wit};
 use crate::capability::State;
+use crate::capability::bytestream::Bytestream;
 use crate::session::{Call, Session};
 
 type Own = HasSelf<State>;
@@ -138,7 +139,13 @@ impl wit::HostMachineWithStore<State> for Own {
         let vm = visit.vm()?;
         vm.check("boot-image", step).map_err(CallError::from)?;
         let base = vm.image_base(&image);
-        let booting = vm.boot(step, base, FileSystem::Image(image), &options);
+        let booting = vm.boot(
+            step,
+            base,
+            FileSystem::Image(image),
+            BTreeSet::new(),
+            &options,
+        );
         let machine = visit.session.unless_cancelled(booting).await?;
         push_machine(accessor, machine)
     }
@@ -154,7 +161,7 @@ impl wit::HostMachineWithStore<State> for Own {
         vm.check("boot-snapshot", step).map_err(CallError::from)?;
         let of = snapshot(accessor, &of)?;
         let base = hm_vm::Base::Snapshot(of.snapshot.clone());
-        let booting = vm.boot(step, base, of.fs.clone(), &options);
+        let booting = vm.boot(step, base, of.fs.clone(), of.secrets.clone(), &options);
         let machine = visit.session.unless_cancelled(booting).await?;
         push_machine(accessor, machine)
     }
@@ -232,7 +239,7 @@ impl wit::HostWithStore<State> for Own {
         let Some((key, found)) = visit.session.unless_cancelled(looking).await? else {
             return Ok(None);
         };
-        let found = GuestSnapshot::new(found, FileSystem::After(step));
+        let found = GuestSnapshot::new(found, FileSystem::After(step), vm.secrets_up_to(step));
         visit
             .session
             .ledger()

@@ -1,6 +1,7 @@
 //! One machine as the guest sees it: it can be frozen and go on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hm_plugin_protocol::StepId;
 use hm_vm::{Base, BootSpec, ExecSpec, Execution, Machine, MachineOptions, Snapshot};
@@ -32,11 +33,18 @@ pub(crate) struct GuestSnapshot {
     pub(super) id: String,
     pub(super) snapshot: Arc<dyn Snapshot>,
     pub(super) fs: FileSystem,
+    /// Names of secrets that it may hold anywhere.
+    pub(super) secrets: BTreeSet<String>,
 }
 
 impl GuestSnapshot {
-    pub(super) fn new(snapshot: Arc<dyn Snapshot>, fs: FileSystem) -> Self {
+    pub(super) fn new(
+        snapshot: Arc<dyn Snapshot>,
+        fs: FileSystem,
+        secrets: BTreeSet<String>,
+    ) -> Self {
         Self {
+            secrets,
             id: Uuid::new_v4().to_string(),
             snapshot,
             fs,
@@ -66,6 +74,8 @@ enum Slot {
 /// What the host knows of the machine's state.
 struct Tracked {
     fs: FileSystem,
+    /// Names of secrets that commands here had: a file, a process, anything may hold them.
+    secrets: BTreeSet<String>,
     /// Commands that run at this moment.
     running: u32,
     /// Counts commands begun, so that one that overlapped another is told from one that
@@ -84,6 +94,7 @@ impl GuestMachine {
     pub(super) fn new(
         machine: Box<dyn Machine>,
         fs: FileSystem,
+        secrets: BTreeSet<String>,
         options: MachineOptions,
         permit: OwnedSemaphorePermit,
     ) -> Self {
@@ -92,6 +103,7 @@ impl GuestMachine {
             slot: RwLock::new(Slot::Live(machine)),
             tracked: Mutex::new(Tracked {
                 fs,
+                secrets,
                 running: 0,
                 begun: 0,
             }),
@@ -100,38 +112,59 @@ impl GuestMachine {
         }
     }
 
-    fn tracked(&self) -> std::sync::MutexGuard<'_, Tracked> {
+    fn tracked(&self) -> MutexGuard<'_, Tracked> {
         self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a command begins. From now on the file system is no known state, until
-    /// [`Command::leaves`] says otherwise.
+    /// Notes that a step's own command begins, which gets `secrets`. From now on the file
+    /// system is no known state, until [`Command::leaves`] says otherwise.
     ///
     /// # Errors
-    /// `wanted` is given, and the machine is not in that state, or another command runs.
-    pub(super) fn begin(
+    /// The machine is not in the state from which the step starts, or another command runs.
+    pub(super) fn begin_step(
         self: &Arc<Self>,
-        wanted: Option<&FileSystem>,
+        wanted: &FileSystem,
+        secrets: BTreeSet<String>,
     ) -> Result<Command, CallError> {
         let mut tracked = self.tracked();
-        if let Some(wanted) = wanted {
-            if tracked.running > 0 {
-                return Err(CallError::denied("another command runs on the machine"));
-            }
-            if tracked.fs != *wanted {
-                return Err(CallError::denied(
-                    "the machine is not in the state from which the step starts",
-                ));
-            }
+        if tracked.running > 0 {
+            return Err(CallError::denied("another command runs on the machine"));
         }
+        if tracked.fs != *wanted {
+            return Err(CallError::denied(
+                "the machine is not in the state from which the step starts",
+            ));
+        }
+        tracked.secrets.extend(secrets);
+        Ok(self.begin(tracked))
+    }
+
+    /// Notes that another command begins, whose output the guest reads.
+    ///
+    /// # Errors
+    /// A secret may be on the machine that the guest may not read.
+    pub(super) fn begin_other(
+        self: &Arc<Self>,
+        may_read: &BTreeSet<String>,
+    ) -> Result<Command, CallError> {
+        let tracked = self.tracked();
+        if let Some(secret) = tracked.secrets.difference(may_read).next() {
+            return Err(CallError::denied(format!(
+                "a step that has the secret `{secret}` ran here, and what it left may hold it"
+            )));
+        }
+        Ok(self.begin(tracked))
+    }
+
+    fn begin(self: &Arc<Self>, mut tracked: MutexGuard<'_, Tracked>) -> Command {
         tracked.fs = FileSystem::Other;
         tracked.running += 1;
         tracked.begun += 1;
-        Ok(Command {
+        Command {
             machine: self.clone(),
             number: tracked.begun,
             was_alone: tracked.running == 1,
-        })
+        }
     }
 
     /// Starts a command on the live machine; boots the successor of a frozen one first.
@@ -175,14 +208,14 @@ impl GuestMachine {
 
     /// Freezes the file system; the machine itself goes on.
     pub(super) async fn freeze(&self, vm: &VmSession) -> Result<GuestSnapshot, CallError> {
-        let fs = {
+        let (fs, secrets) = {
             let mut tracked = self.tracked();
             if tracked.running > 0 {
                 // What a killed command leaves is no known state, now and afterwards.
                 tracked.fs = FileSystem::Other;
                 tracked.begun += 1;
             }
-            tracked.fs.clone()
+            (tracked.fs.clone(), tracked.secrets.clone())
         };
         let mut slot = self.slot.write().await;
         let snapshot = match std::mem::replace(&mut *slot, Slot::Gone) {
@@ -191,7 +224,7 @@ impl GuestMachine {
             Slot::Gone => return Err(vm.guest_error(hm_vm::VmError::Gone(self.id.clone()))),
         };
         *slot = Slot::Frozen(snapshot.clone());
-        Ok(GuestSnapshot::new(snapshot, fs))
+        Ok(GuestSnapshot::new(snapshot, fs, secrets))
     }
 }
 

@@ -15,7 +15,7 @@ mod session;
 use wasmtime_wasi::TrappableError;
 
 pub use machine::{MachineEntry, SnapshotEntry};
-pub(crate) use session::{VmRequest, VmSession};
+pub(crate) use session::{VmRequest, VmSession, chain};
 
 use crate::component::bindings::hm::backend::vm as wit;
 use crate::sequencer::Violation;

@@ -1,5 +1,6 @@
 //! `machine.run`: the plan's own command, observed by the host.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -10,6 +11,7 @@ use tokio::io::AsyncReadExt;
 
 use super::machine::{FileSystem, GuestMachine};
 use super::{CallError, VmSession, wit};
+use crate::sequencer::clean::one_line;
 use crate::sequencer::{Entry, Observed, RunRefused};
 use crate::session::Session;
 
@@ -26,7 +28,8 @@ pub(super) async fn run(
     step: StepId,
 ) -> Result<wit::ExecStatus, CallError> {
     vm.check("machine.run", step)?;
-    let command = machine.begin(Some(&vm.base_of(step)))?;
+    let env = revealed(session, vm, step)?;
+    let command = machine.begin_step(&vm.base_of(step), vm.secrets_of(step))?;
     let again = session
         .ledger()
         .begin_run(step)
@@ -41,7 +44,7 @@ pub(super) async fn run(
     let planned = &vm.plan.steps[step as usize];
     let spec = ExecSpec {
         command: planned.command.clone(),
-        env: planned.env.clone(),
+        env,
         working_dir: None,
         timeout: planned.timeout,
     };
@@ -84,6 +87,24 @@ pub(super) async fn run(
         Observed::TimedOut => wit::ExecStatus::TimedOut,
         Observed::OutOfMemory => wit::ExecStatus::OutOfMemory,
     })
+}
+
+/// Returns the step's environment with the values of its secrets: the one place where they
+/// are put in.
+fn revealed(
+    session: &Session,
+    vm: &VmSession,
+    step: StepId,
+) -> Result<BTreeMap<String, String>, CallError> {
+    let planned = &vm.plan.steps[step as usize].env;
+    let reveal = |(name, value): (&String, &String)| {
+        let value = session.secrets().reveal(value);
+        let value = value.map_err(|secret| {
+            CallError::denied(format!("there is no secret `{}`", one_line(secret)))
+        })?;
+        Ok((name.clone(), value.to_owned()))
+    };
+    planned.iter().map(reveal).collect()
 }
 
 fn observe(status: ExecStatus) -> Observed {

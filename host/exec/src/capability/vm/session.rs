@@ -1,25 +1,23 @@
 //! What all machine calls of one build share.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
 use hm_plugin_protocol::{PlanGraph, StepId};
-use hm_vm::{Base, BootSpec, FrozenSource, MachineOptions, VmBackend, VmError};
+use hm_vm::{Base, BootSpec, MachineOptions, VmBackend, VmError};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::claims::Claims;
 use super::machine::{FileSystem, GuestMachine};
 use super::{CallError, wit};
-use crate::api::KeyLog;
+use crate::api::{KeyLog, secret_of};
 use crate::capability::VmGrant;
+use crate::capability::source::SourceTree;
 
 /// Machines that a step may cost: its own, and others after lost or failed ones.
 const MACHINES_PER_STEP: usize = 4;
-
-type Freezing = Shared<BoxFuture<'static, Result<Arc<FrozenSource>, Arc<VmError>>>>;
 
 /// The VM subsystem, as one build sees it.
 pub(crate) struct VmSession {
@@ -38,7 +36,9 @@ pub(crate) struct VmSession {
     pub(super) lineages: Vec<OnceCell<String>>,
     /// Keys that this build is building.
     pub(crate) claims: Claims,
-    source: Freezing,
+    source: Arc<SourceTree>,
+    /// Names of secrets that the component may read.
+    pub(super) readable: BTreeSet<String>,
     machines: Arc<Semaphore>,
     machines_max: usize,
     machines_made: AtomicUsize,
@@ -57,10 +57,13 @@ pub(crate) struct VmRequest {
     pub(crate) no_cache: bool,
     pub(crate) parallelism: u32,
     pub(crate) keys: KeyLog,
+    /// What every machine that boots from an image has at `/workspace`.
+    pub(crate) source: Arc<SourceTree>,
+    /// Names of secrets that the component may read.
+    pub(crate) readable: BTreeSet<String>,
 }
 
 impl VmSession {
-    /// Begins to freeze the source tree; the first machine waits for it.
     pub(crate) fn new(request: VmRequest) -> Self {
         let VmRequest {
             grant,
@@ -71,19 +74,9 @@ impl VmSession {
             no_cache,
             parallelism,
             keys,
+            source,
+            readable,
         } = request;
-        let (subsystem, root) = (grant.subsystem.clone(), repo_root.clone());
-        let source: Freezing = async move {
-            subsystem
-                .freeze_source(&root, hm_vm::FreezeOptions::default())
-                .await
-                .map(Arc::new)
-                .map_err(Arc::new)
-        }
-        .boxed()
-        .shared();
-        // Begins now, beside the component's start.
-        tokio::spawn(source.clone());
         let machines_max = (2 * parallelism as usize).max(64);
         Self {
             lineages: (0..graph.len()).map(|_| OnceCell::new()).collect(),
@@ -101,6 +94,7 @@ impl VmSession {
             no_cache,
             keys,
             source,
+            readable,
         }
     }
 
@@ -110,14 +104,9 @@ impl VmSession {
 
     /// Returns the layers of the frozen source, topmost first.
     pub(super) async fn source(&self) -> Result<Arc<[PathBuf]>, CallError> {
-        match self.source.clone().await {
+        match self.source.frozen().await {
             Ok(source) => Ok(source.layers().clone()),
-            Err(error) => {
-                let text = chain(error.as_ref());
-                Err(self.guest_error(VmError::Other(format!(
-                    "the source tree could not be frozen: {text}"
-                ))))
-            }
+            Err(text) => Err(self.guest_error(VmError::Other(text))),
         }
     }
 
@@ -130,6 +119,7 @@ impl VmSession {
         step: StepId,
         base: Base,
         fs: FileSystem,
+        secrets: BTreeSet<String>,
         options: &wit::MachineOptions,
     ) -> Result<GuestMachine, CallError> {
         let Ok(permit) = self.machines.clone().try_acquire_owned() else {
@@ -161,7 +151,23 @@ impl VmSession {
             .boot(spec)
             .await
             .map_err(|e| self.guest_error(e))?;
-        Ok(GuestMachine::new(machine, fs, options, permit))
+        Ok(GuestMachine::new(machine, fs, secrets, options, permit))
+    }
+
+    /// Returns the names of the secrets that a step's command has.
+    pub(super) fn secrets_of(&self, step: StepId) -> BTreeSet<String> {
+        let values = self.plan.steps[step as usize].env.values();
+        values
+            .filter_map(|value| secret_of(value))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Returns the names of the secrets that some command had on the way to a step's end.
+    pub(super) fn secrets_up_to(&self, step: StepId) -> BTreeSet<String> {
+        std::iter::successors(Some(step), |step| self.graph.parent(*step))
+            .flat_map(|step| self.secrets_of(step))
+            .collect()
     }
 
     /// Turns an engine's failure into the guest's error, and keeps the first one whole for
@@ -202,7 +208,7 @@ impl VmSession {
 }
 
 /// An error with its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -43,6 +43,13 @@ pub(crate) enum RunRefused {
 }
 
 impl Ledger {
+    /// Returns true if the host itself saw a step fail.
+    pub(crate) fn has_seen_a_failure(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| step.observed.is_some_and(|seen| seen.code() != 0))
+    }
+
     /// Checks that a step may be run now and counts the attempt. Returns what to tell.
     pub(crate) fn begin_run(&mut self, step: StepId) -> Result<Option<Entry>, RunRefused> {
         let state = self

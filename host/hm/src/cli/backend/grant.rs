@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use hm_exec::{Pattern, PatternError, PrivateRange};
+
 use crate::config::{Folders, Layer, Settings};
-use crate::consent::{self, Grant, GrantFile, VmReach};
+use crate::consent::{self, Grant, GrantFile, HttpReach, VmReach};
 use crate::failure::{Exit, Failure};
 use crate::project;
 use crate::run::{self, Choice};
@@ -21,6 +23,26 @@ pub(super) struct Args {
     /// The furthest that its machines may reach
     #[arg(long, value_name = "NETWORK", value_parser = ["none", "public", "host"], requires = "vm", default_value = "none")]
     vm_network: String,
+    /// It may read the source tree, and what commands of its own print
+    #[arg(long)]
+    source: bool,
+    /// It may send requests that this covers, as https://api.example.com/v1/; `none` for HTTP
+    /// without any place yet
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    http: Vec<String>,
+    /// It may reach this address or range though it is not public
+    #[arg(long, value_name = "CIDR", value_parser = private)]
+    http_private: Vec<String>,
+    /// It may use this method; without, all but CONNECT and TRACE
+    #[arg(long, value_name = "METHOD", value_parser = method)]
+    http_method: Vec<String>,
+    /// Requests that PATTERN covers get the header of the entry NAME in credentials.toml; the
+    /// component never sees it
+    #[arg(long, value_name = "PATTERN=NAME", value_parser = credential)]
+    credential: Vec<(String, String)>,
+    /// It is handed the value of this secret, and not its name alone
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<String>,
     /// In every repository, not only in this one
     #[arg(long)]
     any_repo: bool,
@@ -47,18 +69,21 @@ pub(super) fn run(args: &Args, folders: &Folders, terminal: &Terminal) -> Result
     let grant = Grant {
         name: name.clone(),
         repos: vec![repo],
-        allow: if args.vm {
-            vec!["vm".into()]
-        } else {
-            Vec::new()
-        },
+        allow: [("vm", args.vm), ("source", args.source)]
+            .into_iter()
+            .filter(|(_, is_given)| *is_given)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
         settings: chosen_by_repository(&digest, folders, &settings),
+        secrets: args.secret.clone(),
         vm: run::network(&args.vm_network)
             .filter(|_| args.vm)
             .map(|network| VmReach { network }),
+        http: args.http(),
     };
     let mut grants = GrantFile::read(folders)?;
-    grants.put(&digest, grant);
+    grants.add(&digest, grant);
+    check_suffices(args, &digest, &grants, folders, &settings)?;
     grants.write()?;
     let place = if args.any_repo {
         "in every repository"
@@ -72,8 +97,108 @@ pub(super) fn run(args: &Args, folders: &Folders, terminal: &Terminal) -> Result
     Ok(Exit::Success)
 }
 
-/// Returns digest and name. A file is looked into, so that a grant that could not suffice
-/// is told at once.
+impl Args {
+    fn http(&self) -> Option<HttpReach> {
+        let is_given = !self.http.is_empty()
+            || !self.http_private.is_empty()
+            || !self.http_method.is_empty()
+            || !self.credential.is_empty();
+        is_given.then(|| HttpReach {
+            hosts: self
+                .http
+                .iter()
+                .filter(|host| *host != NOWHERE)
+                .cloned()
+                .collect(),
+            private: self.http_private.clone(),
+            methods: (!self.http_method.is_empty()).then(|| self.http_method.clone()),
+            credentials: self.credential.iter().cloned().collect(),
+        })
+    }
+}
+
+/// `--http none`: the component may import HTTP; each place that it wants is refused, with
+/// the flag that grants it.
+const NOWHERE: &str = "none";
+
+fn pattern(text: &str) -> Result<String, String> {
+    if text == NOWHERE {
+        return Ok(text.to_owned());
+    }
+    match text.parse::<Pattern>() {
+        Ok(pattern) => Ok(pattern.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn private(text: &str) -> Result<String, String> {
+    text.parse::<PrivateRange>().map(|range| range.to_string())
+}
+
+fn method(text: &str) -> Result<String, String> {
+    let is_word = !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    match text {
+        "CONNECT" | "TRACE" => Err("this method cannot be granted".into()),
+        _ if is_word => Ok(text.to_owned()),
+        _ => Err(format!(
+            "a method is written in capitals, as `{}`",
+            text.to_ascii_uppercase()
+        )),
+    }
+}
+
+fn credential(text: &str) -> Result<(String, String), String> {
+    // A path may hold one too.
+    let (at, name) = text.rsplit_once('=').ok_or("write it as PATTERN=NAME")?;
+    let at: Pattern = at
+        .parse()
+        .map_err(|error: PatternError| error.to_string())?;
+    if at.is_in_the_clear() {
+        return Err("it would be sent in the clear; a credential needs https".into());
+    }
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return Err("NAME is an entry of credentials.toml: letters, digits, `-` and `_`".into());
+    }
+    Ok((at.to_string(), name.to_owned()))
+}
+
+/// Tells at once if the component in a file imports what would still not be granted.
+fn check_suffices(
+    args: &Args,
+    digest: &str,
+    grants: &GrantFile,
+    folders: &Folders,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    if consent::is_digest(&args.component) {
+        return Ok(());
+    }
+    let (choice, inspection) = super::inspect_component(&args.component, folders, settings)?;
+    let grant = grants.grants().get(digest);
+    let lacks = |name: &&str| !grant.is_some_and(|grant| grant.has(name));
+    let names = inspection.asks.iter().map(|interface| interface.name());
+    if names.clone().find(lacks).is_none() {
+        return Ok(());
+    }
+    let http = choice.http();
+    let failure = Failure::usage(format!(
+        "`{}` asks for more than that:\n{}",
+        args.component,
+        run::describe(&inspection, &http)
+    ));
+    let need = consent::Need {
+        digest: &inspection.digest,
+        root: std::path::Path::new("/"),
+        interfaces: names.collect(),
+        network: hm_plugin_protocol::Network::None,
+        settings: None,
+        http: http.iter().map(|(pattern, _)| pattern.clone()).collect(),
+    };
+    Err(failure.hint(consent::command(&need)))
+}
+
+/// Returns digest and name.
 fn component(
     args: &Args,
     folders: &Folders,
@@ -92,18 +217,6 @@ fn component(
     let (choice, inspection) = super::inspect_component(&args.component, folders, settings)?;
     if matches!(choice, Choice::Local) {
         return Err(Failure::usage("`local` is built in, and needs no grant"));
-    }
-    let asks_vm = inspection
-        .asks
-        .iter()
-        .any(|interface| interface.name() == "vm");
-    if asks_vm && !args.vm {
-        return Err(Failure::usage(format!(
-            "`{}` asks for more than that:\n{}",
-            args.component,
-            run::describe(&inspection)
-        ))
-        .hint(format!("hm backend grant {} --vm", inspection.digest)));
     }
     Ok((inspection.digest.clone(), choice.name().to_owned()))
 }

@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args, folders: &Folders) -> Result<Exit, Failure> {
     let settings = Settings::load(folders, root.as_deref(), Layer::default())?;
     let (choice, inspection) = super::inspect_component(&args.component, folders, &settings)?;
     let mut text = format!("backend   {}\n", clean_line(choice.name()));
-    text += &run::describe(&inspection);
+    text += &run::describe(&inspection, &choice.http());
     for (number, import) in inspection.imports.iter().enumerate() {
         let head = if number == 0 { "imports" } else { "" };
         text += &format!("{head:<8}  {}\n", clean_line(import));
@@ -42,6 +42,7 @@ pub(super) fn run(args: &Args, folders: &Folders) -> Result<Exit, Failure> {
                     .collect(),
                 network: hm_plugin_protocol::Network::None,
                 settings: consent::settings_digest(&stranger.from_repository),
+                http: stranger.patterns(),
             };
             match GrantFile::read(folders)?.covering(&need) {
                 Ok(_) => "allowed   yes\n".to_owned(),

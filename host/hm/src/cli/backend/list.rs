@@ -33,10 +33,12 @@ pub(super) fn run(folders: &Folders) -> Result<Exit, Failure> {
         text += "\ngrants\n";
     }
     for (digest, grant) in grants.grants() {
-        let allow = if grant.allow.is_empty() {
+        let mut allow = grant.allow.clone();
+        allow.extend(grant.http.is_some().then(|| "http".to_owned()));
+        let allow = if allow.is_empty() {
             "to run".to_owned()
         } else {
-            grant.allow.join(", ")
+            allow.join(", ")
         };
         text += &format!(
             "{}\n  name     {}\n  allowed  {}\n",
@@ -46,6 +48,27 @@ pub(super) fn run(folders: &Folders) -> Result<Exit, Failure> {
         );
         if grant.vm.is_some() {
             text += &format!("  network  {}\n", consent::word(grant.network()));
+        }
+        if let Some(http) = &grant.http {
+            let line = |head: &str, text: &str| format!("  {head:<8} {}\n", clean_line(text));
+            for host in &http.hosts {
+                text += &line("http", &consent::told(host));
+            }
+            for range in &http.private {
+                text += &line("private", range);
+            }
+            if let Some(methods) = &http.methods {
+                text += &line("methods", &methods.join(", "));
+            }
+            for (at, name) in &http.credentials {
+                text += &line("with", &format!("credential {name} at {at}"));
+            }
+        }
+        if !grant.secrets.is_empty() {
+            text += &format!(
+                "  reads    secrets {}\n",
+                clean_line(&grant.secrets.join(", "))
+            );
         }
         for repo in &grant.repos {
             let place = if repo == "*" {

@@ -56,6 +56,7 @@ fn inspect_component(
             file: name.into(),
             settings: Vec::new(),
             from_repository: Vec::new(),
+            http: Vec::new(),
         })
     } else {
         Choice::named(name, settings)?

@@ -1,0 +1,194 @@
+//! What all requests of one build share: the policy, the clients and the counters.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::request::Parts;
+use tokio::sync::{OnceCell, Semaphore};
+use wasmtime_wasi_http::Error;
+
+use super::address;
+use super::denial::Denial;
+use super::limits::HttpLimits;
+use super::resolve::{Judging, Only, ResolveError};
+use super::target::{Host, Target};
+use super::{HttpGrant, headers};
+
+/// HTTP, as one build sees it. Nothing of it is shared with another build or component: a
+/// pooled connection was judged by this grant.
+pub(crate) struct HttpSession {
+    pub(super) grant: HttpGrant,
+    pub(super) held: Arc<Semaphore>,
+    judging: Judging,
+    direct: OnceCell<reqwest::Client>,
+    proxied: OnceCell<reqwest::Client>,
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// A limit that was passed, with its value.
+pub(super) struct Exceeded(pub(super) String);
+
+impl HttpSession {
+    pub(crate) fn new(grant: HttpGrant) -> Self {
+        Self {
+            held: Arc::new(Semaphore::new(grant.limits.held.max(1))),
+            judging: Judging {
+                resolver: grant.network.resolver.clone(),
+                private: grant.private.clone().into(),
+                patience: grant.limits.resolve,
+            },
+            direct: OnceCell::new(),
+            proxied: OnceCell::new(),
+            requests: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            grant,
+        }
+    }
+
+    pub(super) fn limits(&self) -> &HttpLimits {
+        &self.grant.limits
+    }
+
+    /// Returns the texts that must not be shown.
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = &str> {
+        self.grant
+            .credentials
+            .iter()
+            .flat_map(|credential| credential.hidden())
+    }
+
+    /// Judges a request before anything is looked up or connected to.
+    ///
+    /// # Errors
+    /// What was refused.
+    pub(super) fn judge(&self, parts: &Parts) -> Result<(Target, reqwest::Url), Denial> {
+        let (method, uri) = (&parts.method, &parts.uri);
+        let malformed = |why| Denial::malformed(method, uri, why);
+        let target = Target::read(uri).map_err(malformed)?;
+        headers::check(&parts.headers).map_err(malformed)?;
+        let patterns = &self.grant.patterns;
+        if !patterns.iter().any(|pattern| pattern.covers(&target)) {
+            let is_host_known = patterns.iter().any(|pattern| pattern.covers_host(&target));
+            return Err(Denial::place(method, &target, is_host_known));
+        }
+        if !self.grant.has_method(method) {
+            return Err(Denial::method(method, &target));
+        }
+        // An address is not looked up, so that this is the place where it is judged.
+        if let Host::Address(address) = target.host
+            && let Err(closed) = address::check(address, &self.grant.private)
+            && !patterns.iter().any(|pattern| pattern.opens(address))
+        {
+            return Err(Denial::address(method, &target, (address, closed)));
+        }
+        let url = target.url().map_err(malformed)?;
+        Ok((target, url))
+    }
+
+    /// Returns the client for a request.
+    ///
+    /// # Errors
+    /// TLS could not be set up, or what this machine knows of the host forbids it.
+    pub(super) async fn client(&self, target: &Target) -> Result<&reqwest::Client, ClientError> {
+        let proxy = self.grant.network.proxy.as_ref();
+        let Some(proxy) = proxy.filter(|proxy| proxy.takes(&target.host)) else {
+            let made = self.direct.get_or_try_init(|| {
+                self.build(|builder| builder.dns_resolver(self.judging.clone()))
+            });
+            return made.await;
+        };
+        // The proxy looks the name up. A name that leads to a closed address is refused as
+        // far as this machine can tell.
+        if let Host::Name(name) = &target.host
+            && let Err(ResolveError::Closed(address, closed)) = self.judging.open(name).await
+        {
+            return Err(ClientError::Closed(address, closed));
+        }
+        let made = self.proxied.get_or_try_init(|| async {
+            let by_way = reqwest::Proxy::all(proxy.url.clone())
+                .map_err(|error| ClientError::Setup(Box::new(error)))?;
+            let only = Only {
+                resolver: self.grant.network.resolver.clone(),
+                name: proxy.url.host_str().unwrap_or_default().to_owned(),
+                patience: self.limits().resolve,
+            };
+            self.build(|builder| builder.proxy(by_way).dns_resolver(only))
+                .await
+        });
+        made.await
+    }
+
+    async fn build(
+        &self,
+        route: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<reqwest::Client, ClientError> {
+        let tls = self
+            .grant
+            .network
+            .tls()
+            .await
+            .map_err(|error| ClientError::Setup(Box::new(error)))?;
+        let limits = self.limits();
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            // Nothing of the environment, whatever is configured below.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(limits.connect)
+            .http1_max_headers(limits.header_lines)
+            .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .pool_max_idle_per_host(limits.held);
+        route(builder)
+            .build()
+            .map_err(|error| ClientError::Setup(Box::new(error)))
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(super) fn count_request(&self) -> Result<(), Exceeded> {
+        let most = self.limits().total;
+        if self.requests.fetch_add(1, Ordering::Relaxed) < most {
+            Ok(())
+        } else {
+            Err(Exceeded(format!("http requests {most}")))
+        }
+    }
+
+    /// Counts bytes of any body.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub(super) fn count_bytes(&self, bytes: u64) -> Result<(), Exceeded> {
+        let most = self.limits().build_bytes;
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) <= most {
+            Ok(())
+        } else {
+            Err(Exceeded(format!("http bytes in a build {most}")))
+        }
+    }
+}
+
+/// Why there is no client for a request.
+#[derive(Debug)]
+pub(super) enum ClientError {
+    /// TLS, or the proxy, could not be set up.
+    Setup(Box<dyn std::error::Error + Send + Sync>),
+    /// The name leads to a closed address.
+    Closed(IpAddr, address::Closed),
+}
+
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Setup(_) => Self::ConfigurationError,
+            ClientError::Closed(..) => Self::DestinationIpProhibited,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A component that has machines beside source and network: what it may look at.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use hm_tests::{Finished, Project, guest};
+
+const CANARY: &str = "SECR-91be-only-for-the-step";
+
+fn prober() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| guest("prober", "prober-backend"))
+}
+
+fn project(env: &str) -> Project {
+    Project::toml(&format!(
+        "[steps.a]\nimage = \"host\"\nrun = 'echo \"got $TOKEN\" | tee kept'\nenv = {{ {env} }}"
+    ))
+    .file("source-file", "x")
+}
+
+#[track_caller]
+fn grant(project: &Project, flags: &[&str]) {
+    let all = ["--vm", "--vm-network", "host", "--source", "--http", "none"];
+    project
+        .hm(["backend", "grant"])
+        .arg(prober())
+        .args(all)
+        .args(flags)
+        .run()
+        .expect(0);
+}
+
+#[track_caller]
+fn probe(project: &Project, flags: &[&str]) -> Finished {
+    project
+        .run()
+        .arg("--backend")
+        .arg(prober())
+        .args(flags)
+        .env("TOKEN", CANARY)
+        .run()
+        .expect(0)
+}
+
+/// Returns what the backend told, by its word.
+fn told(finished: &Finished, word: &str) -> String {
+    let build = finished.build();
+    let told = build.events.iter().find_map(|event| {
+        let message = event["message"].as_str()?;
+        message
+            .strip_prefix(word)?
+            .strip_prefix(": ")
+            .map(str::to_owned)
+    });
+    told.unwrap_or_else(|| panic!("nothing told of {word}: {}", finished.said()))
+}
+
+#[test]
+fn a_machine_where_a_secret_was_cannot_be_looked_at() {
+    let project = project("TOKEN = \"hm-secret:TOKEN\"");
+    grant(&project, &[]);
+    let finished = probe(&project, &["--secret", "TOKEN"]);
+    // The value is for the step's own command; others see the name.
+    assert!(told(&finished, "fresh").contains("TOKEN=[hm-secret:TOKEN]"));
+    assert!(told(&finished, "fresh").contains("source-file"));
+    for word in ["after", "copy"] {
+        let told = told(&finished, word);
+        assert!(
+            told.contains("Denied") && told.contains("the secret `TOKEN`"),
+            "{told}"
+        );
+    }
+    assert_eq!(finished.build().step("a").stdout(), ["got ***"]);
+    assert!(!finished.text().contains(CANARY));
+}
+
+#[test]
+fn a_component_that_may_read_the_secret_may_look() {
+    let project = project("TOKEN = \"hm-secret:TOKEN\"");
+    grant(&project, &["--secret", "TOKEN"]);
+    let finished = probe(&project, &["--secret", "TOKEN"]);
+    for word in ["after", "copy"] {
+        assert!(
+            told(&finished, word).contains("got ***"),
+            "{}",
+            finished.said()
+        );
+    }
+    assert!(!finished.text().contains(CANARY));
+}
+
+#[test]
+fn without_secrets_nothing_is_in_the_way() {
+    let project = project("TOKEN = \"plain\"");
+    grant(&project, &[]);
+    let finished = probe(&project, &[]);
+    for word in ["after", "copy"] {
+        assert!(
+            told(&finished, word).contains("got plain"),
+            "{}",
+            finished.said()
+        );
+    }
+    assert_eq!(told(&finished, "source"), "true");
+    assert!(told(&finished, "http").contains("HttpRequestDenied"));
+}
+
+/// A grant for less is none: nothing of the component runs, and no machine is made.
+#[test]
+fn what_was_not_granted_is_missing_before_anything_runs() {
+    let project = project("TOKEN = \"plain\"");
+    project
+        .hm(["backend", "grant"])
+        .arg(prober())
+        .arg("--vm")
+        .run()
+        .expect(2)
+        .says(&["source", "http"]);
+    let refused = project.run().arg("--backend").arg(prober()).run().expect(6);
+    let errors = refused.errors();
+    assert!(
+        errors.contains("source") && errors.contains("http"),
+        "{errors}"
+    );
+    assert_eq!(refused.text(), "");
+    project.assert_nothing_started();
+}
