@@ -1,8 +1,9 @@
 //! Short ways to make the records that events are made of.
 
 use crate::bindings::hm::backend::events::{BuildEvent, Level, Notice, StepEnded, StepStarted};
-use crate::bindings::hm::backend::types::{BackendError, StepId, StepStatus};
+use crate::bindings::hm::backend::types::{BackendError, Step, StepId, StepStatus};
 use crate::text::fit;
+use crate::vm::ExecStatus;
 
 impl StepStarted {
     /// A step that `runner` (for display: `docker`, a node, a queue) has taken up.
@@ -49,6 +50,30 @@ impl StepEnded {
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
+    }
+}
+
+impl StepEnded {
+    /// The step, whose command ended with `status`: passed for 0, timed out for a command
+    /// whose time was over, failed for anything else, with the exit code and the reason.
+    pub fn of(index: StepId, step: &Step, status: ExecStatus) -> Self {
+        let failed = Self::new(index, StepStatus::Failed).exit_code(status.code());
+        match status {
+            ExecStatus::Exited(0) => Self::new(index, StepStatus::Passed).exit_code(0),
+            ExecStatus::Exited(_) => failed,
+            ExecStatus::Signaled(signal) => failed.detail(format!("killed by signal {signal}")),
+            ExecStatus::OutOfMemory => failed.detail("out of memory"),
+            ExecStatus::TimedOut => {
+                let ended = Self::new(index, StepStatus::TimedOut).exit_code(status.code());
+                match step.timeout_ms {
+                    Some(ms) if ms % 1000 == 0 => {
+                        ended.detail(format!("over its timeout of {} s", ms / 1000))
+                    }
+                    Some(ms) => ended.detail(format!("over its timeout of {ms} ms")),
+                    None => ended,
+                }
+            }
+        }
     }
 }
 

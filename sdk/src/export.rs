@@ -10,12 +10,13 @@ macro_rules! export {
     ($backend:ty) => {
         const _: () = {
             // The generated macro takes an identifier.
+            #[cfg(target_family = "wasm")]
             type HmBackend = $crate::Adapter<$backend>;
             // Native linkers do not take the names of the exports.
             #[cfg(target_family = "wasm")]
     $crate::bindings::export_backend!(HmBackend with_types_in $crate::bindings);
             #[cfg(not(target_family = "wasm"))]
-            const _: fn() = $crate::assert_exports::<HmBackend>;
+            const _: fn() = $crate::assert_backend::<$backend>;
 
             const PARTS: [&str; 3] = [
                 env!("CARGO_PKG_NAME"),
@@ -34,7 +35,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Stands in for the exports in native builds: what they need is checked.
 #[doc(hidden)]
-pub fn assert_exports<G: crate::bindings::exports::hm::backend::execution_backend::Guest>() {}
+pub fn assert_backend<B: crate::Backend>() {}
 
 /// Length of [`join`]'s result.
 #[doc(hidden)]

@@ -41,17 +41,24 @@
 //! Build it as a `cdylib` for `wasm32-unknown-unknown` with `wasm-component-ld` as the
 //! linker, and run it: `hm run --backend FILE.wasm`.
 //!
-//! What a backend calls is what it asks the user for: [`vm`] and [`source`] are grants,
-//! [`clock`] and [`log`] are free; `std` has no clock, file, socket or output here. The
-//! crate also compiles natively, for lints and tests: there every call panics.
+//! What a backend calls is what it asks the user for: [`vm`], [`source`] and [`http`] are
+//! grants, [`clock`] and [`log`] are free; `std` has no clock, file, socket or output here. The
+//! crate also compiles natively, for lints and tests: `hm-backend-testkit` runs a backend
+//! in a simulated world, in the milliseconds of a plain `cargo test`.
 
+#[cfg(target_family = "wasm")]
 mod adapter;
 mod backend;
 mod cancellation;
 mod events;
 mod export;
+mod platform;
+mod settings;
 mod sink;
+mod steps;
 mod text;
+mod trace;
+mod walk;
 
 #[expect(
     missing_docs,
@@ -59,8 +66,14 @@ mod text;
 )]
 pub mod bindings;
 pub mod clock;
+pub mod http;
 pub mod log;
+pub mod source;
+pub mod vm;
+#[cfg(not(target_family = "wasm"))]
+pub mod world;
 
+#[cfg(target_family = "wasm")]
 pub use adapter::Adapter;
 pub use backend::Backend;
 pub use bindings::hm::backend::control::CancelReason;
@@ -71,10 +84,12 @@ pub use bindings::hm::backend::types::{
     BackendError, BuildStatus, Capabilities, CommitInfo, Description, Edge, EdgeKind, Plan,
     Rejection, RunOptions, RunRequest, SourceSize, Step, StepId, StepStatus,
 };
-pub use bindings::hm::backend::{source, vm};
-pub use cancellation::Cancellation;
+pub use cancellation::{Cancellation, Cancelled};
 pub use export::VERSION;
 #[doc(hidden)]
-pub use export::{assert_exports, join, joined_len};
+pub use export::{assert_backend, join, joined_len};
+pub use settings::SettingsError;
 pub use sink::EventSink;
+pub use steps::{QueuedStep, RunningStep};
 pub use text::{MAX_OUTPUT_CHUNK, MAX_TEXT};
+pub use walk::{Stop, Stopped, Turn, walk};

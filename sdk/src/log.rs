@@ -2,9 +2,10 @@
 //!
 //! What the user of a build should see is a [notice](crate::EventSink::notice) instead.
 //! The host takes 100 lines a second (1,000 at once) of 4 KiB each, and counts what is
-//! over it.
+//! over it. The events and spans of the `tracing` crate arrive there too.
 
-use crate::bindings::hm::backend::diagnostics::{Severity, log};
+use crate::bindings::hm::backend::diagnostics::Severity;
+use crate::platform::log;
 
 /// Logs details of interest only while a fault is being chased.
 pub fn trace(message: impl AsRef<str>) {
@@ -31,8 +32,11 @@ pub fn error(message: impl AsRef<str>) {
     log(Severity::Error, message.as_ref());
 }
 
-/// Sends the message of a panic to the host, which shows it beside the bare trap that
-/// a panic is from outside. [`Adapter`](crate::Adapter) calls this.
-pub(crate) fn install_panic_hook() {
+/// Sends panics and the events of `tracing` to the host. It shows a panic's message and
+/// place as the error of the build, where there was only a bare trap otherwise.
+/// [`Adapter`](crate::Adapter) calls this.
+#[cfg(target_family = "wasm")]
+pub(crate) fn install() {
     std::panic::set_hook(Box::new(|panic| error(panic.to_string())));
+    crate::trace::install();
 }

@@ -7,13 +7,14 @@ use std::rc::Rc;
 
 use futures::future::LocalBoxFuture;
 use futures::lock::Mutex;
-use wit_bindgen::StreamWriter;
 
 use crate::bindings::hm::backend::events::{
     BuildEvent, Level, LogChannel, Notice, StepEnded, StepOutput, StepStarted,
 };
-use crate::bindings::hm::backend::types::StepId;
+use crate::bindings::hm::backend::types::{BuildStatus, Plan, StepId, StepStatus};
 use crate::events::fit_event;
+use crate::platform::EventWriter;
+use crate::steps::{QueuedStep, Tally};
 use crate::text::MAX_OUTPUT_CHUNK;
 
 /// Events in one write: what the host lifts at once.
@@ -33,31 +34,32 @@ struct Shared {
     line: Mutex<Line>,
     /// The host does not listen any more.
     unheard: Cell<bool>,
+    tally: RefCell<Tally>,
 }
 
 /// The way to the host. A write lives here and not in the task that began it: a task
 /// that is dropped half-way must not take other tasks' events with it.
 enum Line {
-    Idle(StreamWriter<BuildEvent>),
-    Writing(LocalBoxFuture<'static, Option<StreamWriter<BuildEvent>>>),
+    Idle(EventWriter),
+    Writing(LocalBoxFuture<'static, Option<EventWriter>>),
     Closed,
 }
 
 impl Line {
-    fn write(mut writer: StreamWriter<BuildEvent>, batch: Vec<BuildEvent>) -> Self {
+    fn write(mut writer: EventWriter, batch: Vec<BuildEvent>) -> Self {
         Self::Writing(Box::pin(async move {
-            // What comes back was not taken: nobody reads any more.
-            writer.write_all(batch).await.is_empty().then_some(writer)
+            writer.write_all(batch).await.then_some(writer)
         }))
     }
 }
 
 impl EventSink {
-    pub(crate) fn new(writer: StreamWriter<BuildEvent>) -> Self {
+    pub(crate) fn new(writer: EventWriter) -> Self {
         Self(Rc::new(Shared {
             queue: RefCell::default(),
             line: Mutex::new(Line::Idle(writer)),
             unheard: Cell::new(false),
+            tally: RefCell::default(),
         }))
     }
 
@@ -70,6 +72,9 @@ impl EventSink {
     /// Queues an event without waiting; it goes with the next one that is sent, or by
     /// [`flush`](Self::flush).
     pub fn queue(&self, event: BuildEvent) {
+        if let BuildEvent::StepEnded(ended) = &event {
+            self.0.tally.borrow_mut().ended(ended.step, ended.status);
+        }
         if !self.0.unheard.get() {
             self.0.queue.borrow_mut().push_back(fit_event(event));
         }
@@ -103,6 +108,51 @@ impl EventSink {
         let mut queue = self.0.queue.borrow_mut();
         let len = queue.len().min(BATCH);
         queue.drain(..len).collect()
+    }
+
+    /// Tells that a step waits for its turn, and returns the handle that tells the rest.
+    /// It must come once for each step that the backend takes up.
+    pub async fn queue_step(&self, step: StepId) -> QueuedStep {
+        self.step_queued(step).await;
+        QueuedStep::new(self.clone(), step)
+    }
+
+    /// Tells that all steps wait for their turn, and returns their handles, by index.
+    pub async fn queue_all(&self, plan: &Plan) -> Vec<QueuedStep> {
+        let steps = 0..plan.steps.len() as StepId;
+        for step in steps.clone() {
+            self.queue(BuildEvent::StepQueued(step));
+        }
+        self.flush().await;
+        steps
+            .map(|step| QueuedStep::new(self.clone(), step))
+            .collect()
+    }
+
+    /// Returns how a step has ended, if it has.
+    pub fn status(&self, step: StepId) -> Option<StepStatus> {
+        self.0.tally.borrow().status(step)
+    }
+
+    /// Returns the verdict that follows from the steps that have ended: failed if one
+    /// failed or timed out, else cancelled if one was, else passed.
+    pub fn verdict(&self) -> BuildStatus {
+        self.0.tally.borrow().verdict()
+    }
+
+    /// Gives the reason with which steps end whose handles are dropped from now on.
+    pub(crate) fn dropping_because(&self, why: Option<&str>) {
+        self.0.tally.borrow_mut().why = why.map(Into::into);
+    }
+
+    /// Ends a step whose handle was dropped.
+    pub(crate) fn dropped(&self, step: StepId) {
+        let why = self.0.tally.borrow().why.clone();
+        let ended = StepEnded::new(step, StepStatus::Cancelled);
+        self.queue(BuildEvent::StepEnded(match why {
+            Some(why) => ended.detail(&*why),
+            None => ended,
+        }));
     }
 
     /// Tells that a step waits for its turn. It must be the first event of each step.

@@ -277,7 +277,7 @@ impl<'a, W: World> Driver<'a, W> {
     }
 
     fn ran(&mut self, step: StepId, status: ExecStatus, machine: Held<W::Machine>) {
-        let ended = wording::ended(step, &self.plan.steps[step as usize], status);
+        let ended = StepEnded::of(step, &self.plan.steps[step as usize], status);
         let status = ended.status;
         self.ended(ended);
         if status != StepStatus::Passed {

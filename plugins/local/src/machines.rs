@@ -13,22 +13,16 @@ pub(crate) struct Machines {
     pub(crate) events: EventSink,
 }
 
-/// The engine's own defaults; a plan says nothing of sizes.
-const OPTIONS: MachineOptions = MachineOptions {
-    cpus: None,
-    memory_mib: None,
-};
-
 impl World for Machines {
     type Machine = Machine;
     type Snapshot = Snapshot;
 
     async fn boot_image(&self, step: StepId, image: &str) -> Result<Machine, VmError> {
-        Machine::boot_image(step, image.into(), OPTIONS).await
+        Machine::boot_image(step, image, MachineOptions::default()).await
     }
 
     async fn boot_snapshot(&self, step: StepId, snapshot: &Snapshot) -> Result<Machine, VmError> {
-        Machine::boot_snapshot(step, snapshot, OPTIONS).await
+        Machine::boot_snapshot(step, snapshot, MachineOptions::default()).await
     }
 
     async fn run(&self, machine: &Machine, step: StepId) -> Result<ExecStatus, VmError> {

@@ -1,16 +1,10 @@
 //! How ends are told: statuses, exit codes, reasons.
 
-use hm_backend_sdk::vm::{ExecStatus, VmError};
-use hm_backend_sdk::{BackendError, Plan, Step, StepEnded, StepId, StepStatus};
+use hm_backend_sdk::vm::VmError;
+use hm_backend_sdk::{BackendError, Plan, StepId};
 
 /// Bytes of a step's key in a sentence; keys have no limit, sentences do.
 const MAX_KEY: usize = 200;
-
-/// Exit codes as shells give them: 128 and the signal, 124 for a timeout. A process that
-/// ran out of memory was killed with signal 9.
-const SIGNAL_BASE: i32 = 128;
-const TIMED_OUT: i32 = 124;
-const OUT_OF_MEMORY: i32 = SIGNAL_BASE + 9;
 
 /// Why other steps end with a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,34 +35,6 @@ pub(crate) fn reason(plan: &Plan, step: StepId, why: Why) -> String {
         Why::TimedOut => format!("{key} timed out"),
         Why::CouldNotRun => format!("{key} could not run"),
         Why::StateLost => format!("what {key} left behind could not be kept"),
-    }
-}
-
-/// Returns how a step ended whose command ended with `status`.
-pub(crate) fn ended(index: StepId, step: &Step, status: ExecStatus) -> StepEnded {
-    let failed = StepEnded::new(index, StepStatus::Failed);
-    match status {
-        ExecStatus::Exited(0) => StepEnded::new(index, StepStatus::Passed).exit_code(0),
-        ExecStatus::Exited(code) => failed.exit_code(code),
-        ExecStatus::Signaled(signal) => {
-            let code = i32::try_from(signal)
-                .unwrap_or(0)
-                .saturating_add(SIGNAL_BASE);
-            failed
-                .exit_code(code)
-                .detail(format!("killed by signal {signal}"))
-        }
-        ExecStatus::OutOfMemory => failed.exit_code(OUT_OF_MEMORY).detail("out of memory"),
-        ExecStatus::TimedOut => {
-            let ended = StepEnded::new(index, StepStatus::TimedOut).exit_code(TIMED_OUT);
-            match step.timeout_ms {
-                Some(ms) if ms % 1000 == 0 => {
-                    ended.detail(format!("over its timeout of {} s", ms / 1000))
-                }
-                Some(ms) => ended.detail(format!("over its timeout of {ms} ms")),
-                None => ended,
-            }
-        }
     }
 }
 

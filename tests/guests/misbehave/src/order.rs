@@ -1,7 +1,8 @@
 //! Events and calls that the order table does not allow. `case` may end in `:INDEX` where a
 //! step outside the plan is meant.
 
-use hm_backend_sdk::{BuildEvent, BuildStatus, StepId, StepStarted, StepStatus, vm};
+use hm_backend_sdk::bindings::hm::backend::vm;
+use hm_backend_sdk::{BuildEvent, BuildStatus, StepId, StepStarted, StepStatus};
 
 use crate::stage::Stage;
 

@@ -1,8 +1,8 @@
 //! Passes that the host did not see. The plan's first step fails, unless said otherwise.
 
 use futures::future::join;
-use hm_backend_sdk::vm::{ExecSpec, Machine};
-use hm_backend_sdk::{BuildEvent, BuildStatus, StepStatus, vm};
+use hm_backend_sdk::bindings::hm::backend::vm::{self, ExecSpec, Machine};
+use hm_backend_sdk::{BuildEvent, BuildStatus, StepStatus};
 
 use crate::stage::{Stage, code};
 

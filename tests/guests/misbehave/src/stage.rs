@@ -1,6 +1,6 @@
 //! The host's ends of a build, without anything between.
 
-use hm_backend_sdk::vm::{ExecStatus, Machine, MachineOptions, VmError};
+use hm_backend_sdk::bindings::hm::backend::vm::{ExecStatus, Machine, MachineOptions, VmError};
 use hm_backend_sdk::{
     BackendError, BuildEvent, BuildStatus, LogChannel, Plan, StepEnded, StepId, StepOutput,
     StepStarted, StepStatus, clock,
