@@ -6,7 +6,7 @@ mod upkeep;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cache::CacheClaim;
 
@@ -69,6 +69,7 @@ struct Inner {
     state: StateDir,
     cache_bytes: u64,
     upkeep: upkeep::Upkeep,
+    warnings: Mutex<Vec<String>>,
     /// Last, so that the folder is removed when everything in it is closed.
     _ephemeral: Option<Ephemeral>,
 }
@@ -104,6 +105,7 @@ impl Subsystem {
                 state: config.state_dir,
                 cache_bytes: config.cache_bytes,
                 upkeep: upkeep::Upkeep::default(),
+                warnings: Mutex::default(),
                 _ephemeral: ephemeral,
             }),
         };
@@ -124,7 +126,10 @@ impl Subsystem {
     /// Takes what the user should be told of, as whole sentences, each once. More may
     /// come at any time.
     pub fn warnings(&self) -> Vec<String> {
-        self.inner.registry.take_warnings()
+        let mut warnings = self.inner.registry.take_warnings();
+        let own = self.inner.warnings.lock();
+        warnings.append(&mut own.unwrap_or_else(PoisonError::into_inner));
+        warnings
     }
 
     /// Returns the identity of the repository in a folder, to be mixed into its cache
@@ -149,7 +154,14 @@ impl Subsystem {
         options: FreezeOptions,
     ) -> Result<FrozenSource, VmError> {
         let (state, root) = (self.inner.state.clone(), root.to_owned());
-        blocking(move || source::freeze(&state, &root, &options)).await
+        let frozen = blocking(move || source::freeze(&state, &root, &options)).await?;
+        tracing::info!("{}", frozen.stats().summary());
+        self.inner
+            .warnings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(frozen.stats().warnings());
+        Ok(frozen)
     }
 
     /// Runs a registry call where it may block: it is short, but can stand in line

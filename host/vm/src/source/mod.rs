@@ -25,5 +25,5 @@ mod walk;
 pub use freeze::freeze;
 pub use frozen::{EntryKind, FrozenSource, SourceEntry};
 pub use options::{Flavour, FreezeOptions};
-pub use stats::{LeftOut, SourceStats};
+pub use stats::{LeftOut, Part, SourceStats};
 pub(crate) use sweep::{mark_synced, remove_stale, unsynced};

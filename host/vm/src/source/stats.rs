@@ -13,6 +13,13 @@ const EXAMPLES: usize = 100;
 /// How many of the largest entries are told.
 const LARGEST: usize = 10;
 
+/// A tree with more than this is told of, as most are large by an oversight: its first copy
+/// takes seconds, and its comparison a tenth of one in each build after that.
+const LARGE: (u64, u64) = (1 << 30, 100_000);
+
+/// How many entries a sentence names.
+const NAMED: usize = 5;
+
 /// Why an entry is not in a frozen tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LeftOut {
@@ -47,8 +54,8 @@ pub struct SourceStats {
     pub special: Vec<PathBuf>,
     /// What this user may not read, relative to the root; steps will miss it.
     pub unreadable: Vec<PathBuf>,
-    /// The entries at the root that hold most, largest first, with their bytes.
-    pub largest: Vec<(PathBuf, u64)>,
+    /// The entries at the root that hold most, largest first.
+    pub largest: Vec<Part>,
     /// Files that were copied for this build.
     pub copied_files: u64,
     /// Bytes that were copied for this build.
@@ -57,7 +64,104 @@ pub struct SourceStats {
     pub removed: u64,
 }
 
+/// An entry at the root of a tree, with all that is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its name.
+    pub name: PathBuf,
+    /// Bytes in regular files.
+    pub bytes: u64,
+    /// Regular files.
+    pub files: u64,
+}
+
 impl SourceStats {
+    /// Returns what went in and what was left out, in one line.
+    pub fn summary(&self) -> String {
+        let mut line = format!(
+            "source: {} files, {}; copied {}, {}",
+            self.files,
+            size(self.bytes),
+            self.copied_files,
+            size(self.copied_bytes)
+        );
+        let names = |paths: &[PathBuf], count: u64| {
+            let shown: Vec<_> = paths
+                .iter()
+                .take(NAMED)
+                .map(|path| path.display().to_string())
+                .collect();
+            let more = if count > shown.len() as u64 {
+                ", …"
+            } else {
+                ""
+            };
+            format!(" ({}{more})", shown.join(", "))
+        };
+        let left_out: Vec<String> = self
+            .left_out
+            .iter()
+            .map(|(reason, count)| match reason {
+                LeftOut::Git => format!("{count} .git"),
+                LeftOut::Hm => format!("{count} .hm"),
+                LeftOut::Ignored => format!("{count} ignored{}", names(&self.ignored, *count)),
+                LeftOut::Special => {
+                    format!(
+                        "{count} sockets, pipes or devices{}",
+                        names(&self.special, *count)
+                    )
+                }
+                LeftOut::Unreadable => {
+                    format!("{count} unreadable{}", names(&self.unreadable, *count))
+                }
+            })
+            .collect();
+        if !left_out.is_empty() {
+            line += &format!("; left out {}", left_out.join(", "));
+        }
+        line
+    }
+
+    /// Returns what the user should be told of, as whole sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.bytes > LARGE.0 || self.files > LARGE.1 {
+            let parts: Vec<String> = self
+                .largest
+                .iter()
+                .take(NAMED)
+                .map(|part| {
+                    let (name, size) = (part.name.display(), size(part.bytes));
+                    match part.files {
+                        1 => format!("{name} {size}"),
+                        files => format!("{name} {size} in {files} files"),
+                    }
+                })
+                .collect();
+            warnings.push(format!(
+                "the source tree is large, {} in {} files: {}; what steps do not need can be \
+                 listed in .gitignore or .hmignore",
+                size(self.bytes),
+                self.files,
+                parts.join(", ")
+            ));
+        }
+        if let Some(first) = self.unreadable.first() {
+            warnings.push(format!(
+                "{} entries of the source tree cannot be read by this user, and steps will miss \
+                 them: {}{}",
+                self.unreadable.len(),
+                first.display(),
+                if self.unreadable.len() > 1 {
+                    ", …"
+                } else {
+                    ""
+                }
+            ));
+        }
+        warnings
+    }
+
     pub(super) fn leave_out(&mut self, reason: LeftOut, path: &[u8]) {
         *self.left_out.entry(reason).or_default() += 1;
         let list = match reason {
@@ -89,7 +193,7 @@ impl SourceStats {
     }
 
     pub(super) fn count(&mut self, entries: &[Entry]) {
-        let mut sizes: BTreeMap<&[u8], u64> = BTreeMap::new();
+        let mut sizes: BTreeMap<&[u8], (u64, u64)> = BTreeMap::new();
         for entry in entries.iter().filter(|entry| !entry.path.is_empty()) {
             match entry.kind {
                 Kind::Directory => self.directories += 1,
@@ -98,16 +202,90 @@ impl SourceStats {
                     self.files += 1;
                     self.bytes += entry.size;
                     let top = entry.path.split(|byte| *byte == b'/').next();
-                    *sizes.entry(top.unwrap_or_default()).or_default() += entry.size;
+                    let part = sizes.entry(top.unwrap_or_default()).or_default();
+                    part.0 += entry.size;
+                    part.1 += 1;
                 }
             }
         }
         let mut largest: Vec<_> = sizes.into_iter().collect();
-        largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        // By whichever of the two makes the tree large.
+        let by_count = self.bytes <= LARGE.0 && self.files > LARGE.1;
+        largest.sort_by_key(|(_, (bytes, files))| {
+            std::cmp::Reverse(if by_count { *files } else { *bytes })
+        });
         largest.truncate(LARGEST);
         self.largest = largest
             .into_iter()
-            .map(|(name, bytes)| (OsStr::from_bytes(name).into(), bytes))
+            .map(|(name, (bytes, files))| Part {
+                name: OsStr::from_bytes(name).into(),
+                bytes,
+                files,
+            })
             .collect();
+    }
+}
+
+/// A size as people read it.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (bytes.max(1).ilog2() / 10).min(4);
+    if unit == 0 {
+        return format!("{bytes} B");
+    }
+    let tenths = (u128::from(bytes) * 10) >> (10 * unit);
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_tree_is_told_with_what_makes_it_large() {
+        let mut stats = SourceStats {
+            bytes: 3 << 30,
+            files: 7,
+            largest: vec![
+                Part {
+                    name: "target".into(),
+                    bytes: 2 << 30,
+                    files: 6,
+                },
+                Part {
+                    name: "disk.img".into(),
+                    bytes: 1 << 30,
+                    files: 1,
+                },
+            ],
+            ..SourceStats::default()
+        };
+        let told = stats.warnings();
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].contains("3.0 GiB in 7 files: target 2.0 GiB in 6 files, disk.img 1.0 GiB;"),
+            "{told:?}"
+        );
+        stats.bytes = 1000;
+        assert_eq!(stats.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_by_reason() {
+        let mut stats = SourceStats {
+            files: 2,
+            bytes: 1536,
+            ..SourceStats::default()
+        };
+        stats.leave_out(LeftOut::Git, b".git");
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            stats.leave_out(LeftOut::Ignored, name.as_bytes());
+        }
+        stats.leave_out(LeftOut::Unreadable, b"secret");
+        assert_eq!(
+            stats.summary(),
+            "source: 2 files, 1.5 KiB; copied 0, 0 B; left out 1 .git, 6 ignored (a, b, c, d, e, …), 1 unreadable (secret)"
+        );
+        assert!(stats.warnings()[0].contains("secret"));
     }
 }

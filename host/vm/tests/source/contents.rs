@@ -204,7 +204,12 @@ fn the_largest_entries_are_told() {
     world.write("big/two", vec![0; 3000]);
     world.write("small", vec![0; 10]);
     let stats = world.freeze().stats().clone();
-    assert_eq!(stats.largest, [("big".into(), 6000), ("small".into(), 10)]);
+    let told: Vec<_> = stats
+        .largest
+        .iter()
+        .map(|part| (part.name.to_str(), part.bytes, part.files))
+        .collect();
+    assert_eq!(told, [(Some("big"), 6000, 2), (Some("small"), 10, 1)]);
     assert_eq!(stats.bytes, 6010);
 }
 
