@@ -32,7 +32,7 @@ fn grant(tokio: &tokio::runtime::Runtime) -> Result<VmGrant> {
         subsystem: Arc::new(Subsystem::ephemeral(Arc::new(Stub))?),
         images: ImageMap::default(),
         exec: false,
-        network: hm_vm::Network::Host,
+        machine: hm_vm::MachineOptions::default(),
     })
 }
 

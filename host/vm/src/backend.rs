@@ -136,6 +136,8 @@ pub struct MachineOptions {
     pub memory_mib: Option<u32>,
     /// Processes and threads at once.
     pub processes: u32,
+    /// What it may write in MiB, files counting a block at least; none is no limit.
+    pub disk_mib: Option<u64>,
     /// What it can reach.
     pub network: Network,
 }
@@ -146,7 +148,37 @@ impl Default for MachineOptions {
             cpus: None,
             memory_mib: None,
             processes: 4096,
+            disk_mib: None,
             network: Network::Host,
+        }
+    }
+}
+
+impl MachineOptions {
+    /// Returns what a machine of somebody gets whom the user does not know: 4 processors,
+    /// 8 GiB of memory, 4,096 processes, 20 GiB of disk, and no network (sandbox reference,
+    /// section 6).
+    pub fn for_strangers() -> Self {
+        Self {
+            cpus: Some(4),
+            memory_mib: Some(8 << 10),
+            processes: 4096,
+            disk_mib: Some(20 << 10),
+            network: Network::None,
+        }
+    }
+
+    /// Returns these, and less where less is asked for.
+    #[must_use]
+    pub fn at_most(&self, cpus: Option<u32>, memory_mib: Option<u32>) -> Self {
+        let least = |most: Option<u32>, asked: Option<u32>| match (most, asked) {
+            (Some(most), Some(asked)) => Some(most.min(asked)),
+            (most, asked) => most.or(asked),
+        };
+        Self {
+            cpus: least(self.cpus, cpus),
+            memory_mib: least(self.memory_mib, memory_mib),
+            ..self.clone()
         }
     }
 }
@@ -254,6 +286,11 @@ pub enum ExecStatus {
     TimedOut,
     /// Killed because the machine's memory was used up.
     OutOfMemory,
+    /// Killed because the machine's part of the disk was used up; the machine is gone.
+    OutOfDisk,
+    /// Failed with this exit code, 137 if it was killed for that, while the disk itself
+    /// was full on which the engine keeps machines.
+    DiskFull(i32),
 }
 
 /// What an engine does here, in words for `hm doctor`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hm_vm::{Network, StateDir, Subsystem};
+use hm_vm::{MachineOptions, StateDir, Subsystem};
 
 use super::http::HttpGrant;
 
@@ -38,8 +38,8 @@ pub struct VmGrant {
     pub images: ImageMap,
     /// Whether commands that are no steps may run, with their output to the component.
     pub exec: bool,
-    /// Network of a machine whose step does not say.
-    pub network: Network,
+    /// The most that a machine gets, and its network where its step does not say.
+    pub machine: MachineOptions,
 }
 
 /// Maps image names where machines boot; the plan keeps its own names.

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use hm_vm::MachineOptions;
+
 use super::keys;
 use super::layer::{Layer, Origin, Setting, Value};
 use super::{Folders, file, variables};
@@ -16,6 +18,9 @@ pub(crate) struct Settings {
     repository: Layer,
     user: Layer,
 }
+
+/// Where no number of processes is to hold: as many as a 64-bit kernel can count.
+const MOST_PROCESSES: u32 = 1 << 22;
 
 /// A backend of the configuration.
 #[derive(Debug, Clone)]
@@ -137,6 +142,29 @@ impl Settings {
                 ..
             }) if chosen.1.is_repository() && reach(own) < reach(chosen.0) => Some((own, origin)),
             _ => Some(chosen),
+        }
+    }
+
+    /// Returns the most that a machine gets: what somebody chose, else what `default` says.
+    /// 0 is no limit.
+    pub(crate) fn machine(&self, default: MachineOptions) -> MachineOptions {
+        let count = |key: &str, default: Option<u32>| match self.number(&["vm", key]) {
+            Some(0) => None,
+            Some(number) => Some(u32::try_from(number).unwrap_or(u32::MAX)),
+            None => default,
+        };
+        let mib = |key: &str, default: Option<u64>| match self.number(&["vm", key]) {
+            Some(0) => None,
+            Some(bytes) => Some((bytes >> 20).max(1)),
+            None => default,
+        };
+        MachineOptions {
+            cpus: count("cpus", default.cpus),
+            memory_mib: mib("memory", default.memory_mib.map(u64::from))
+                .map(|mib| u32::try_from(mib).unwrap_or(u32::MAX)),
+            processes: count("processes", Some(default.processes)).unwrap_or(MOST_PROCESSES),
+            disk_mib: mib("disk", default.disk_mib),
+            network: default.network,
         }
     }
 

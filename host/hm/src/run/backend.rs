@@ -9,7 +9,7 @@ use hm_exec::{
     RuntimeConfig, SourceGrant, VmGrant,
 };
 use hm_plugin_protocol::{Network, Plan};
-use hm_vm::Subsystem;
+use hm_vm::{MachineOptions, Subsystem};
 
 use super::machines;
 use crate::config::{Folders, Origin, Settings};
@@ -198,7 +198,8 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
     match choice {
         Choice::Local => {
             // Before the component: what the first machine needs starts meanwhile.
-            let vm = surroundings.vm(network.unwrap_or(Network::Host), true)?;
+            let machine = MachineOptions::default();
+            let vm = surroundings.vm(network.unwrap_or(Network::Host), machine, true)?;
             let runtime = runtime(surroundings.folders)?;
             let subsystem = Some(vm.subsystem.clone());
             let backend = LocalBackend::new(&runtime, vm).map_err(load_failure)?;
@@ -228,16 +229,23 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
 }
 
 impl Surroundings<'_> {
-    fn vm(&self, network: Network, exec: bool) -> Result<VmGrant, Failure> {
+    fn vm(
+        &self,
+        network: Network,
+        machine: MachineOptions,
+        exec: bool,
+    ) -> Result<VmGrant, Failure> {
+        let network = match network {
+            Network::None => hm_vm::Network::None,
+            Network::Public => hm_vm::Network::Public,
+            Network::Host => hm_vm::Network::Host,
+        };
+        let machine = self.settings.machine(machine);
         Ok(VmGrant {
             subsystem: Arc::new(machines::open(self.folders, self.settings)?),
             images: ImageMap::new(self.settings.images()),
             exec,
-            network: match network {
-                Network::None => hm_vm::Network::None,
-                Network::Public => hm_vm::Network::Public,
-                Network::Host => hm_vm::Network::Host,
-            },
+            machine: MachineOptions { network, ..machine },
         })
     }
 
@@ -252,7 +260,8 @@ impl Surroundings<'_> {
         let vm = if asks(Interface::Vm) {
             // What a command of the backend's own prints may be the source.
             let may_read = grant.has(Interface::Source.name());
-            Some(self.vm(network.unwrap_or(grant.network()), may_read)?)
+            let machine = MachineOptions::for_strangers();
+            Some(self.vm(network.unwrap_or(grant.network()), machine, may_read)?)
         } else {
             None
         };

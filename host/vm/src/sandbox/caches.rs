@@ -25,15 +25,15 @@ pub(super) fn folders(machine: &Path, index: usize) -> (PathBuf, PathBuf) {
 }
 
 /// Returns what a cache is made of: what the machine's layers have added, topmost first,
-/// over the host's.
-pub(super) fn layers(cache: &Path, machine: &[PathBuf]) -> Vec<PathBuf> {
+/// over the host's at `lowest`.
+pub(super) fn layers(cache: &Path, lowest: &Path, machine: &[PathBuf]) -> Vec<PathBuf> {
     let relative = cache.strip_prefix("/").unwrap_or(cache);
     let mut layers: Vec<PathBuf> = machine
         .iter()
         .map(|layer| layer.join(relative))
         .filter(|folder| fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()))
         .collect();
-    layers.push(cache.to_owned());
+    layers.push(lowest.to_owned());
     layers
 }
 

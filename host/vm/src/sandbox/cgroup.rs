@@ -1,8 +1,15 @@
-//! Limits on memory and processors by control groups, of either version.
+//! Limits on memory, processors and processes: control groups of either version where this
+//! user can make them, the limits of processes where not.
+//!
+//! What holds is found for each controller by itself, as version 1 has a hierarchy for each
+//! and a container may have any part of them. In version 2 a group can be made wherever
+//! this process may write and its parents have handed the controller down: at the root for
+//! root, in a user's own slice where systemd has delegated it.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::backend::MachineOptions;
 use crate::error::VmError;
@@ -11,16 +18,120 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// The group under which all groups of machines lie.
 const OURS: &str = "hm";
 
-/// Which control groups can be made here.
+/// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
-    One,
-    Two,
-    None,
+pub(super) enum Controller {
+    Memory,
+    Cpu,
+    Pids,
+}
+
+/// By what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Means {
+    /// Groups below this folder, of version 1.
+    One(PathBuf),
+    /// Groups below this folder, of version 2.
+    Two(PathBuf),
+    /// Nothing but what each process is held to.
+    Processes,
+}
+
+const ALL: [Controller; 3] = [Controller::Memory, Controller::Cpu, Controller::Pids];
+
+impl Controller {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Pids => "pids",
+        }
+    }
+
+    /// Returns by what it is limited here; found out once.
+    pub(super) fn means(self) -> &'static Means {
+        static FOUND: OnceLock<[Means; 3]> = OnceLock::new();
+        let found = FOUND.get_or_init(|| ALL.map(find));
+        match self {
+            Self::Memory => &found[0],
+            Self::Cpu => &found[1],
+            Self::Pids => &found[2],
+        }
+    }
+}
+
+impl Means {
+    fn ours(&self) -> Option<PathBuf> {
+        match self {
+            Self::One(base) | Self::Two(base) => Some(base.join(OURS)),
+            Self::Processes => None,
+        }
+    }
+}
+
+fn find(controller: Controller) -> Means {
+    let first = Path::new(ROOT).join(controller.name());
+    if first.join("cgroup.procs").exists() {
+        return if writable(&first) {
+            Means::One(first)
+        } else {
+            Means::Processes
+        };
+    }
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own
+        .lines()
+        .find_map(|line| line.strip_prefix("0::/"))
+        .unwrap_or_default();
+    // From the root down: the higher, the more steps share it whoever starts them.
+    let mut base = PathBuf::from(ROOT);
+    let mut bases = vec![base.clone()];
+    for part in Path::new(own) {
+        base.push(part);
+        bases.push(base.clone());
+    }
+    bases
+        .into_iter()
+        .find(|base| hands_down(base, controller.name()))
+        .map_or(Means::Processes, Means::Two)
+}
+
+/// Whether groups below a folder can have a controller, which is handed down if need be.
+fn hands_down(base: &Path, controller: &str) -> bool {
+    // Processes are moved by whoever may write to the group above both places.
+    if !writable(base) || !writable(&base.join("cgroup.procs")) {
+        return false;
+    }
+    let has = |folder: &Path, file: &str| {
+        fs::read_to_string(folder.join(file))
+            .is_ok_and(|text| text.split_whitespace().any(|name| name == controller))
+    };
+    if !has(base, "cgroup.controllers") {
+        return false;
+    }
+    let ours = base.join(OURS);
+    if !has(base, "cgroup.subtree_control") {
+        // Refused where processes live in the group itself, unless it is the root.
+        let _ = hand_down(base, controller);
+    }
+    has(base, "cgroup.subtree_control")
+        && make(&ours).is_ok()
+        && (has(&ours, "cgroup.subtree_control") || hand_down(&ours, controller).is_ok())
+}
+
+fn hand_down(folder: &Path, controller: &str) -> io::Result<()> {
+    fs::write(
+        folder.join("cgroup.subtree_control"),
+        format!("+{controller}"),
+    )
+}
+
+fn writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// The control groups of one machine. Removed by [`remove`] after its processes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Cgroup {
     /// Files through which a process enters.
     pub(super) entries: Vec<PathBuf>,
@@ -29,34 +140,85 @@ pub(super) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes groups for the limits that the options ask for; none if they ask for none.
-    pub(super) fn make(
+    /// Makes groups for the limits that the options ask for, as far as groups can be had;
+    /// `pids` says whether that of processes needs one.
+    pub(super) fn make(name: &str, options: &MachineOptions, pids: bool) -> Result<Self, VmError> {
+        let mut group = Self::default();
+        let made = [
+            (Controller::Memory, options.memory_mib.is_some()),
+            (Controller::Cpu, options.cpus.is_some()),
+            (Controller::Pids, pids),
+        ]
+        .into_iter()
+        .filter(|(_, wanted)| *wanted)
+        .try_for_each(|(controller, _)| group.add(controller, name, options));
+        match made {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                remove(name);
+                Err(VmError::Unavailable {
+                    cause: format!("a control group under {ROOT} cannot be made: {error}"),
+                    remedy: "run as root, or take the limits out of `[vm]` in the configuration"
+                        .to_owned(),
+                })
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        controller: Controller,
         name: &str,
         options: &MachineOptions,
-        pids: bool,
-    ) -> Result<Option<Self>, VmError> {
-        if options.memory_mib.is_none() && options.cpus.is_none() && !pids {
-            return Ok(None);
-        }
-        let version = version();
-        let made = match version {
-            Version::One => make_one(name, options, pids),
-            Version::Two => make_two(name, options, pids),
-            Version::None => {
-                // A bound on processes alone has other means, and is not worth refusing.
-                return if options.memory_mib.is_some() || options.cpus.is_some() {
-                    Err(unavailable(&io::Error::from(
-                        io::ErrorKind::PermissionDenied,
-                    )))
-                } else {
-                    Ok(None)
-                };
-            }
+    ) -> io::Result<()> {
+        let means = controller.means();
+        let Some(ours) = means.ours() else {
+            return Ok(());
         };
-        made.map(Some).map_err(|error| {
-            remove(name);
-            unavailable(&error)
-        })
+        let folder = ours.join(name);
+        make(&folder)?;
+        if let Means::Two(base) = means {
+            // Whoever removed the group above, as its last machine had gone, has taken this
+            // with it.
+            let name = controller.name();
+            if !folder.join(format!("{name}.max")).exists() {
+                hand_down(base, name).or_else(|_| hand_down(&ours, name))?;
+                hand_down(&ours, name)?;
+            }
+        }
+        let entry = folder.join("cgroup.procs");
+        if !self.entries.contains(&entry) {
+            self.entries.push(entry);
+        }
+        let set = |file: &str, value: String| fs::write(folder.join(file), value);
+        let one = matches!(means, Means::One(_));
+        match controller {
+            Controller::Memory => {
+                let bytes = options.memory_mib.map_or(0, |mib| u64::from(mib) << 20);
+                if one {
+                    set("memory.limit_in_bytes", bytes.to_string())?;
+                    // With swap counted too, where that is counted at all.
+                    let _ = set("memory.memsw.limit_in_bytes", bytes.to_string());
+                    self.memory_events = Some(folder.join("memory.oom_control"));
+                } else {
+                    set("memory.max", bytes.to_string())?;
+                    let _ = set("memory.swap.max", "0".to_owned());
+                    self.memory_events = Some(folder.join("memory.events"));
+                }
+            }
+            Controller::Cpu => {
+                // Microseconds of processor time in a tenth of a second.
+                let quota = u64::from(options.cpus.unwrap_or(1)) * 100_000;
+                if one {
+                    set("cpu.cfs_period_us", "100000".to_owned())?;
+                    set("cpu.cfs_quota_us", quota.to_string())?;
+                } else {
+                    set("cpu.max", format!("{quota} 100000"))?;
+                }
+            }
+            Controller::Pids => set("pids.max", options.processes.to_string())?,
+        }
+        Ok(())
     }
 
     /// How many processes were killed for want of memory so far.
@@ -72,108 +234,6 @@ impl Cgroup {
     }
 }
 
-fn unavailable(error: &io::Error) -> VmError {
-    VmError::Unavailable {
-        cause: format!(
-            "limits on memory and processors need control groups, which cannot be made under {ROOT}: {error}"
-        ),
-        remedy: "run as root, or take the limits out".to_owned(),
-    }
-}
-
-/// Which version can be used by this process.
-pub(super) fn version() -> Version {
-    let root = Path::new(ROOT);
-    if root.join("cgroup.controllers").exists() {
-        let listed = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
-        if listed.split_whitespace().any(|name| name == "memory") && writable(root) {
-            return Version::Two;
-        }
-    } else if ["memory", "pids", "cpu"]
-        .iter()
-        .all(|name| writable(&root.join(name)))
-    {
-        return Version::One;
-    }
-    Version::None
-}
-
-fn writable(folder: &Path) -> bool {
-    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
-}
-
-fn make_one(name: &str, options: &MachineOptions, pids: bool) -> io::Result<Cgroup> {
-    let mut cgroup = Cgroup {
-        entries: Vec::new(),
-        memory_events: None,
-    };
-    let mut enter = |controller: &str| -> io::Result<PathBuf> {
-        let folder = Path::new(ROOT).join(controller).join(OURS).join(name);
-        make(&folder)?;
-        cgroup.entries.push(folder.join("cgroup.procs"));
-        Ok(folder)
-    };
-    let mut memory_events = None;
-    if let Some(memory) = options.memory_mib {
-        let folder = enter("memory")?;
-        let bytes = (u64::from(memory) << 20).to_string();
-        fs::write(folder.join("memory.limit_in_bytes"), &bytes)?;
-        // With swap counted too, where that is counted at all.
-        let _ = fs::write(folder.join("memory.memsw.limit_in_bytes"), &bytes);
-        memory_events = Some(folder.join("memory.oom_control"));
-    }
-    if let Some(cpus) = options.cpus {
-        let folder = enter("cpu")?;
-        fs::write(folder.join("cpu.cfs_period_us"), "100000")?;
-        fs::write(
-            folder.join("cpu.cfs_quota_us"),
-            (u64::from(cpus) * 100_000).to_string(),
-        )?;
-    }
-    if pids {
-        let folder = enter("pids")?;
-        fs::write(folder.join("pids.max"), options.processes.to_string())?;
-    }
-    cgroup.memory_events = memory_events;
-    Ok(cgroup)
-}
-
-fn make_two(name: &str, options: &MachineOptions, pids: bool) -> io::Result<Cgroup> {
-    let root = Path::new(ROOT);
-    let ours = root.join(OURS);
-    make(&ours)?;
-    for folder in [root, &ours] {
-        for controller in ["memory", "cpu", "pids"] {
-            fs::write(
-                folder.join("cgroup.subtree_control"),
-                format!("+{controller}"),
-            )?;
-        }
-    }
-    let folder = ours.join(name);
-    make(&folder)?;
-    if let Some(memory) = options.memory_mib {
-        fs::write(
-            folder.join("memory.max"),
-            (u64::from(memory) << 20).to_string(),
-        )?;
-        let _ = fs::write(folder.join("memory.swap.max"), "0");
-    }
-    if let Some(cpus) = options.cpus {
-        fs::write(
-            folder.join("cpu.max"),
-            format!("{} 100000", u64::from(cpus) * 100_000),
-        )?;
-    }
-    if pids {
-        fs::write(folder.join("pids.max"), options.processes.to_string())?;
-    }
-    Ok(Cgroup {
-        entries: vec![folder.join("cgroup.procs")],
-        memory_events: options.memory_mib.map(|_| folder.join("memory.events")),
-    })
-}
-
 /// Makes a group and the one above it, which another process may be removing.
 fn make(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder).or_else(|_| fs::create_dir_all(folder))
@@ -182,8 +242,10 @@ fn make(folder: &Path) -> io::Result<()> {
 /// Removes a machine's groups, if it has any, and the group above with the last of them.
 /// Its processes must be gone.
 pub(super) fn remove(name: &str) {
-    for controller in ["memory", "cpu", "pids", ""] {
-        let ours = Path::new(ROOT).join(controller).join(OURS);
+    for ours in ALL
+        .iter()
+        .filter_map(|controller| controller.means().ours())
+    {
         let folder = ours.join(name);
         if !folder.is_dir() {
             continue;
@@ -191,6 +253,32 @@ pub(super) fn remove(name: &str) {
         match fs::remove_dir(&folder) {
             Ok(()) => drop(fs::remove_dir(&ours)),
             Err(error) => tracing::debug!(folder = %folder.display(), %error, "cannot remove"),
+        }
+    }
+}
+
+/// What each process is held to where there is no group for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct PerProcess {
+    /// Bytes of memory that it writes to.
+    pub(super) memory: Option<u64>,
+    /// Processors that it starts on.
+    pub(super) cpus: Option<u32>,
+    /// Processes of all machines of this run together.
+    pub(super) processes: Option<u32>,
+}
+
+impl PerProcess {
+    /// Returns what groups do not hold a machine to.
+    pub(super) fn of(options: &MachineOptions, pids: bool) -> Self {
+        let only = |controller: Controller| *controller.means() == Means::Processes;
+        Self {
+            memory: options
+                .memory_mib
+                .filter(|_| only(Controller::Memory))
+                .map(|mib| u64::from(mib) << 20),
+            cpus: options.cpus.filter(|_| only(Controller::Cpu)),
+            processes: (pids && only(Controller::Pids)).then_some(options.processes),
         }
     }
 }

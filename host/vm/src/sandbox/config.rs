@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::flatten::DEEP;
 use crate::error::VmError;
 
 /// Settings of a [`SandboxEngine`](super::SandboxEngine).
@@ -21,6 +22,11 @@ pub struct SandboxConfig {
     /// Host folders that machines do not see in any case, beside homes, sockets and
     /// credentials: the user's own home, say, where that is not under `/home`. Absolute.
     pub hidden: Vec<PathBuf>,
+    /// Whether root inside shall be nobody outside where this runs as root and the kernel
+    /// has what that takes. What holds is told by [`probes`](super::probes).
+    pub map_ids: bool,
+    /// Layers from which on a chain's are put together in the background.
+    pub deep: usize,
 }
 
 impl SandboxConfig {
@@ -32,6 +38,8 @@ impl SandboxConfig {
             spawner: vec!["/proc/self/exe".into(), "__sandbox".into()],
             exposed: Vec::new(),
             hidden: Vec::new(),
+            map_ids: true,
+            deep: DEEP,
         }
     }
 }

@@ -11,16 +11,19 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell, RwLock};
 use uuid::Uuid;
 
-use super::cgroup::{Cgroup, Version, version};
+use super::cgroup::{Cgroup, Controller, Means, PerProcess};
 use super::config::{SandboxConfig, check_exposed, environment};
+use super::disk;
 use super::fingerprint;
+use super::flatten::{DEEPEST, Flattener, Workshop};
 use super::instance::{self, Instance};
 use super::layer::{Layer, SandboxSnapshot};
 use super::link::Link;
 use super::machine::{Conversation, Remains, SandboxMachine};
+use super::network::{self, Connection};
 use super::spawner::Spawner;
 use super::undertaker::{Doomed, Undertaker};
-use super::wire::{self, Boot, FromMachine};
+use super::wire::{self, Boot, FromMachine, Root, Setup};
 use crate::backend::{
     Base, BootSpec, LayerRecord, Machine, Network, Progress, Snapshot, SnapshotRecord, Support,
     VmBackend,
@@ -29,8 +32,6 @@ use crate::error::VmError;
 use crate::state::{StateDir, io_error};
 
 const NAME: &str = "sandbox";
-/// The kernel takes 500 layers (vm reference, A2), image and source among them.
-const MOST_LAYERS: usize = 480;
 /// How long the end of the engine waits for somebody who still holds a layer; what is left
 /// then is removed at the next start.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -44,14 +45,15 @@ pub struct SandboxEngine {
     image: OnceCell<String>,
     /// Held for reading while a machine's layers are opened, for writing while one of
     /// them moves.
-    places: RwLock<()>,
+    places: Arc<RwLock<()>>,
+    flattener: Arc<Flattener>,
     is_closed: AtomicBool,
 }
 
 /// What there is from the first machine on.
 #[derive(Debug)]
 struct Running {
-    spawner: Spawner,
+    spawner: Arc<Spawner>,
     /// Where live layers lie.
     live: Arc<Path>,
     /// Lent folders that machines write to.
@@ -76,7 +78,8 @@ impl SandboxEngine {
             state,
             running: Mutex::new(None),
             image: OnceCell::new(),
-            places: RwLock::new(()),
+            places: Arc::default(),
+            flattener: Flattener::new(),
             is_closed: AtomicBool::new(false),
         })
     }
@@ -121,13 +124,16 @@ impl SandboxEngine {
         let (name, stage) = (instance.name.clone(), instance.stage());
         let undertaker = Undertaker::start(instance)
             .map_err(|error| VmError::Other(format!("cannot start a thread: {error}")))?;
-        let spawner = Spawner::start(
-            &self.config.spawner,
+        let setup = Setup {
+            host: rustix::process::getpid().as_raw_nonzero().get(),
+            state: self.state.root().to_owned(),
+            map_ids: self.config.map_ids,
             stage,
-            self.config.exposed.clone(),
+            exposed: self.config.exposed.clone(),
             hidden,
-        )
-        .await?;
+        };
+        let spawner = Arc::new(Spawner::start(&self.config.spawner, setup).await?);
+        tell(&spawner.stage.root);
         let environment = Arc::new(environment(&spawner.stage.exposed));
         let caches = Arc::from(spawner.stage.caches.as_slice());
         let new = Arc::new(Running {
@@ -142,16 +148,14 @@ impl SandboxEngine {
         Ok(new)
     }
 
-    /// The layers of a machine, topmost first, and handles on those that must last.
-    fn layers(spec: &BootSpec) -> Result<(Vec<PathBuf>, Vec<Arc<Layer>>), VmError> {
-        let own = match &spec.base {
-            Base::Image(image) if image == "host" => Vec::new(),
-            Base::Image(image) => {
-                return Err(VmError::ImageNotFound {
-                    image: image.clone(),
-                    engine: NAME,
-                });
-            }
+    /// The layers of a machine's base, topmost first, without those of its image.
+    fn own_layers(base: &Base) -> Result<Vec<Arc<Layer>>, VmError> {
+        match base {
+            Base::Image(image) if image == "host" => Ok(Vec::new()),
+            Base::Image(image) => Err(VmError::ImageNotFound {
+                image: image.clone(),
+                engine: NAME,
+            }),
             Base::Snapshot(snapshot) => snapshot
                 .as_any()
                 .downcast_ref::<SandboxSnapshot>()
@@ -161,21 +165,65 @@ impl SandboxEngine {
                         "snapshot {} is not the sandbox engine's",
                         snapshot.id()
                     ))
-                })?,
-        };
-        let mut folders: Vec<PathBuf> = own.iter().map(|layer| layer.folder()).collect();
-        folders.extend(spec.source.iter().cloned());
-        if folders.len() > MOST_LAYERS {
-            return Err(VmError::Limit(format!(
-                "this machine would stack {} layers, and the kernel takes {MOST_LAYERS}: the chain \
-                 of steps that build on each other is too long",
-                folders.len()
-            )));
+                }),
         }
-        Ok((folders, own))
+    }
+
+    /// Returns a stack that means the same and can be mounted over `below` more layers;
+    /// has a deep one put together, and waits for that if it is too deep.
+    async fn shorten(
+        &self,
+        running: &Running,
+        layers: Vec<Arc<Layer>>,
+        below: usize,
+    ) -> Result<Vec<Arc<Layer>>, VmError> {
+        let mut short = self.flattener.shortest(&layers);
+        let mut why = String::new();
+        // What is waited for may stand for the lower part only, so once more then.
+        for _ in 0..3 {
+            if short.len() <= self.config.deep {
+                break;
+            }
+            let places = Arc::clone(&self.places).read_owned().await;
+            let merging = self.flattener.merge(&short, || Workshop {
+                spawner: Arc::clone(&running.spawner),
+                undertaker: running.undertaker.clone(),
+                live: Arc::clone(&running.live),
+                places,
+            });
+            if short.len() + below <= DEEPEST {
+                return Ok(short);
+            }
+            match merging {
+                Some(merging) => why = merging.await.err().unwrap_or_default(),
+                None => why = "it was tried before".to_owned(),
+            }
+            short = self.flattener.shortest(&layers);
+        }
+        let depth = short.len() + below;
+        if depth <= DEEPEST {
+            return Ok(short);
+        }
+        let source = format!("{below} of them of the source and the image");
+        Err(VmError::Limit(if why.is_empty() {
+            format!("this machine would stack {depth} layers, {source}: at most {DEEPEST} can be")
+        } else {
+            format!(
+                "this machine would stack {depth} layers, {source}: at most {DEEPEST} can be, and \
+                 they could not be put together ({why})"
+            )
+        }))
     }
 
     async fn start(&self, spec: &BootSpec) -> Result<SandboxMachine, VmError> {
+        let network = match spec.options.network {
+            Network::Host => Connection::Host,
+            Network::None => Connection::None,
+            Network::Public => match network::carriers() {
+                carriers if carriers.is_empty() => return Err(network::missing().into()),
+                carriers => Connection::Public(carriers),
+            },
+        };
         let running = self.running().await?;
         let id = Uuid::new_v4().simple().to_string();
         let folder = self.state.machines().join(format!("{}.{id}", running.name));
@@ -191,32 +239,51 @@ impl SandboxEngine {
         };
         // Before there is a control group, so that whoever finds the folder finds both.
         fs::create_dir(&folder).map_err(io_error("cannot make", &folder))?;
-        let cgroup = Cgroup::make(&group, &spec.options, !running.spawner.stage.pid_limit)?;
+        let pids = !running.spawner.stage.pid_limit;
+        let cgroup = Cgroup::make(&group, &spec.options, pids)?;
         let link = Link::new(ours)
             .map_err(|error| VmError::Other(format!("cannot watch a machine's socket: {error}")))?;
+        let own = Self::own_layers(&spec.base)?;
+        let own = self.shorten(&running, own, spec.source.len()).await?;
         let guard = self.places.read().await;
-        let (layers, own) = Self::layers(spec)?;
+        let mut layers: Vec<PathBuf> = own.iter().map(|layer| layer.folder()).collect();
+        layers.extend(spec.source.iter().cloned());
         let boot = Boot {
             dir: folder,
             layers,
-            isolate_network: spec.options.network == Network::None,
+            network,
             processes: spec.options.processes,
-            cgroups: cgroup
-                .as_ref()
-                .map(|cgroup| cgroup.entries.clone())
-                .unwrap_or_default(),
+            cgroups: cgroup.entries.clone(),
+            per_process: PerProcess::of(&spec.options, pids),
         };
         running.spawner.boot(boot, theirs).await?;
         await_ready(&link, &mut remains, &id).await?;
         drop(guard);
+        let conversation = Conversation::start(id, link, cgroup, remains.folder.clone());
+        if let Some(process) = &remains.process {
+            let limit = spec.options.disk_mib.map(|mib| mib << 20);
+            disk::watch(&conversation, process, remains.folder.clone(), limit);
+        }
         Ok(SandboxMachine {
-            conversation: Conversation::start(id, link, cgroup),
+            conversation,
             remains,
             live: Arc::clone(&running.live),
             caches: Arc::clone(&running.caches),
             layers: own,
             environment: Arc::clone(&running.environment),
         })
+    }
+}
+
+/// Says, once a run, how far a machine's root is from the host's.
+fn tell(root: &Root) {
+    match root {
+        Root::Nobody => tracing::info!("root inside machines is nobody outside (id-mapped layers)"),
+        Root::User => tracing::info!("root inside machines is this user outside"),
+        Root::Host(why) => tracing::info!(
+            "root inside machines is root outside, so they protect from accidents and not from \
+             attack: {why}"
+        ),
     }
 }
 
@@ -249,27 +316,47 @@ impl VmBackend for SandboxEngine {
     }
 
     fn support(&self) -> Support {
-        let root = rustix::process::geteuid().is_root();
-        let isolation = if root {
-            "namespaces, dropped capabilities and a filter of system calls; shares the kernel, \
-             and root inside is root outside: against accidents, not against attack"
-        } else {
-            "a user namespace, dropped capabilities and a filter of system calls; shares the \
-             kernel; the system's folders are read-only inside"
-        };
-        let limits = match version() {
-            Version::One => "memory, processors and processes, by control groups (version 1)",
-            Version::Two => "memory, processors and processes, by control groups (version 2)",
-            Version::None => {
-                "processes, where the kernel is 6.14 or later; memory and processors \
-                              cannot be limited here: control groups are not writable"
+        let root = self
+            .running
+            .try_lock()
+            .ok()
+            .and_then(|running| Some(running.as_ref()?.spawner.stage.root.clone()));
+        let isolation = match root {
+            Some(Root::Nobody) => {
+                "a user namespace over id-mapped layers, in which root is nobody of the host's, \
+                 dropped capabilities and a filter of system calls; shares the kernel"
+            }
+            Some(Root::Host(_)) => {
+                "namespaces, dropped capabilities and a filter of system calls; shares the \
+                 kernel, and root inside is root outside: against accidents, not against attack"
+            }
+            None if rustix::process::geteuid().is_root() => {
+                "namespaces, dropped capabilities and a filter of system calls; shares the \
+                 kernel; a user namespace where the kernel has what that takes"
+            }
+            Some(Root::User) | None => {
+                "a user namespace, dropped capabilities and a filter of system calls; shares the \
+                 kernel; the system's folders are read-only inside"
             }
         };
+        let limits = match Controller::Memory.means() {
+            Means::One(_) => "memory, processors and processes, by control groups (version 1)",
+            Means::Two(_) => "memory, processors and processes, by control groups (version 2)",
+            Means::Processes => {
+                "processes, where the kernel is 6.14 or later; memory of each process by itself, \
+                 as control groups are not writable here"
+            }
+        };
+        let limits = format!("{limits}; disk, watched");
+        let mut networks = vec![Network::Host, Network::None];
+        if !network::carriers().is_empty() {
+            networks.push(Network::Public);
+        }
         Support {
             isolation: isolation.to_owned(),
             images: "`host`, this machine's own file system".to_owned(),
-            limits: limits.to_owned(),
-            networks: vec![Network::Host, Network::None],
+            limits,
+            networks,
         }
     }
 
@@ -289,14 +376,6 @@ impl VmBackend for SandboxEngine {
     }
 
     async fn boot(&self, spec: BootSpec) -> Result<Box<dyn Machine>, VmError> {
-        if spec.options.network == Network::Public {
-            return Err(VmError::Unavailable {
-                cause: "the sandbox engine has no network stack of its own, so the network \
-                        `public` cannot be had"
-                    .to_owned(),
-                remedy: "use `--network host` or `--network none`".to_owned(),
-            });
-        }
         Ok(Box::new(self.start(&spec).await?))
     }
 
@@ -313,20 +392,25 @@ impl VmBackend for SandboxEngine {
         } else {
             "trusted"
         };
-        let layers = found.layers.clone();
+        let layers = self.flattener.shortest(&found.layers);
         let measured = layers.clone();
-        tokio::task::spawn_blocking(move || measured.iter().for_each(|layer| layer.measure()))
-            .await
-            .map_err(|error| VmError::Other(format!("the runtime is ending: {error}")))?;
+        tokio::task::spawn_blocking(move || {
+            for layer in &measured {
+                layer.examine();
+            }
+        })
+        .await
+        .map_err(|error| VmError::Other(format!("the runtime is ending: {error}")))?;
         let _guard = self.places.write().await;
         let mut records = Vec::with_capacity(layers.len());
-        for layer in &layers {
+        let with_floor = |layer: &Arc<Layer>| [Some(layer.clone()), layer.examine().floor.clone()];
+        for layer in layers.iter().flat_map(with_floor).flatten() {
             layer.keep(self.state.kept_layers().join(&layer.id), |from, to| {
                 fs::rename(from, to).map_err(io_error("cannot keep", from))
             })?;
             records.push(LayerRecord {
                 id: layer.id.clone(),
-                bytes: layer.bytes.get().copied().unwrap_or(0),
+                bytes: layer.examine().bytes,
             });
         }
         Ok(SnapshotRecord {
@@ -409,6 +493,7 @@ impl VmBackend for SandboxEngine {
         let Some(running) = self.running.lock().await.take() else {
             return;
         };
+        self.flattener.clear();
         running.undertaker.settle().await;
         let end = running.undertaker.end();
         drop(running);

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use tokio::net::unix::pipe::Receiver;
 
+use super::disk::{self, FLOOR, Over};
 use super::machine::Conversation;
 use super::wire::{End, Exec, ToMachine};
 use crate::backend::{ExecSpec, ExecStatus, Execution, Output};
@@ -15,6 +16,9 @@ use crate::error::VmError;
 
 /// What a pipe holds where the system allows it: the reader is woken less often.
 const PIPE: usize = 1 << 20;
+
+/// As shells tell the end by signal 9.
+const KILLED: i32 = 137;
 
 /// Kills its command when it is dropped before the command has ended.
 struct Running {
@@ -47,10 +51,7 @@ pub(super) async fn start(
         job: expected.job,
         over: false,
     };
-    let kills = conversation
-        .cgroup
-        .as_ref()
-        .map_or(0, super::cgroup::Cgroup::memory_kills);
+    let kills = conversation.cgroup.memory_kills();
     let exec = ToMachine::Exec(Exec {
         job: expected.job,
         command: spec.command,
@@ -83,18 +84,14 @@ pub(super) async fn start(
             Ok(End::Exited(code)) => ExecStatus::Exited(code),
             Ok(End::Signaled(signal)) => ExecStatus::Signaled(signal),
             Ok(End::TimedOut) => ExecStatus::TimedOut,
-            Err(_) => return Err(running.conversation.gone()),
+            Err(_) => return killed(&running.conversation),
         };
-        let now = running
-            .conversation
-            .cgroup
-            .as_ref()
-            .map_or(0, super::cgroup::Cgroup::memory_kills);
+        let now = running.conversation.cgroup.memory_kills();
         let starved = now > kills && status != ExecStatus::TimedOut;
         Ok(if starved {
             ExecStatus::OutOfMemory
         } else {
-            status
+            for_want_of_space(&running.conversation, status)
         })
     };
     Ok(Execution {
@@ -102,6 +99,27 @@ pub(super) async fn start(
         stderr,
         status: status.boxed(),
     })
+}
+
+/// How a command ended whose machine has gone.
+fn killed(machine: &Conversation) -> Result<ExecStatus, VmError> {
+    match machine.over.get() {
+        Some(Over::Limit) => Ok(ExecStatus::OutOfDisk),
+        Some(Over::Disk) => Ok(ExecStatus::DiskFull(KILLED)),
+        None => Err(machine.gone()),
+    }
+}
+
+/// A command that fails on a full disk has most likely failed for that.
+fn for_want_of_space(machine: &Conversation, status: ExecStatus) -> ExecStatus {
+    match status {
+        ExecStatus::Exited(code)
+            if disk::free(&machine.folder).is_some_and(|free| free < FLOOR) =>
+        {
+            ExecStatus::DiskFull(code)
+        }
+        status => status,
+    }
 }
 
 /// Relative to where commands start unless told otherwise.

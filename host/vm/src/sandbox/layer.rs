@@ -1,12 +1,12 @@
 //! Frozen layers and the snapshots that are made of them.
 
 use std::any::Any;
-use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::floor;
 use super::undertaker::{Doomed, Undertaker};
 use crate::backend::Snapshot;
 
@@ -15,9 +15,20 @@ use crate::backend::Snapshot;
 pub(super) struct Layer {
     pub(super) id: String,
     place: Mutex<Place>,
-    /// Disk space, counted when first asked for.
-    pub(super) bytes: OnceLock<u64>,
+    /// What is in it, found out when first asked for.
+    contents: OnceLock<Contents>,
+    /// Whether what it needs below it is a layer by itself.
+    is_paired: bool,
     undertaker: Undertaker,
+}
+
+/// What a walk through a layer tells.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// Disk space.
+    pub(super) bytes: u64,
+    /// What has to lie below it, see [`floor`](super::floor).
+    pub(super) floor: Option<Arc<Layer>>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,18 +48,27 @@ impl Layer {
         Self {
             id,
             place,
-            bytes: OnceLock::new(),
+            contents: OnceLock::new(),
+            is_paired: false,
             undertaker,
         }
     }
 
-    /// A layer that the registry keeps.
+    /// As [`Layer::live`], with what it needs below it a layer by itself.
+    pub(super) fn paired(id: String, folder: PathBuf, undertaker: Undertaker) -> Self {
+        let mut layer = Self::live(id, folder, undertaker);
+        layer.is_paired = true;
+        layer
+    }
+
+    /// A layer that the registry keeps. What it needs below it is a layer by itself then.
     pub(super) fn kept(id: String, folder: PathBuf, bytes: u64, undertaker: Undertaker) -> Self {
         let place = Mutex::new(Place { folder, kept: true });
         Self {
             id,
             place,
-            bytes: OnceLock::from(bytes),
+            contents: OnceLock::from(Contents { bytes, floor: None }),
+            is_paired: true,
             undertaker,
         }
     }
@@ -62,9 +82,18 @@ impl Layer {
             .clone()
     }
 
-    /// Counts its disk space, unless that is known. Blocks.
-    pub(super) fn measure(&self) {
-        self.bytes.get_or_init(|| blocks(&self.folder()));
+    /// Looks through it, unless that has been done. Blocks.
+    pub(super) fn examine(&self) -> &Contents {
+        self.contents.get_or_init(|| {
+            let folder = self.folder();
+            let (bytes, mut hiding) = count(&folder);
+            if self.is_paired {
+                hiding.clear();
+            }
+            let floor = floor::make(&folder, &hiding)
+                .map(|(id, path)| Arc::new(Self::paired(id, path, self.undertaker.clone())));
+            Contents { bytes, floor }
+        })
     }
 
     /// Moves it, by `rename`, to where it outlives this process, once.
@@ -113,17 +142,33 @@ impl Snapshot for SandboxSnapshot {
     }
 }
 
-/// Counts disk space by blocks, files with several names once.
-fn blocks(root: &Path) -> u64 {
-    let mut seen = HashSet::new();
+/// Counts disk space by blocks. Each name of a file counts for its share, so that layers
+/// that share files count them once together. Also returns the folders in which something
+/// is hidden, relative to the root.
+fn count(root: &Path) -> (u64, Vec<PathBuf>) {
     let mut total = 0;
+    let mut hiding: Vec<PathBuf> = Vec::new();
     let mut pending = vec![root.to_owned()];
     while let Some(path) = pending.pop() {
         let Ok(found) = fs::symlink_metadata(&path) else {
             continue;
         };
-        if found.nlink() < 2 || found.is_dir() || seen.insert((found.dev(), found.ino())) {
-            total += found.blocks() * 512;
+        let names = if found.is_dir() {
+            1
+        } else {
+            found.nlink().max(1)
+        };
+        total += found.blocks() * 512 / names;
+        if found.file_type().is_char_device() && found.rdev() == 0 {
+            let folder = path
+                .parent()
+                .and_then(|folder| folder.strip_prefix(root).ok());
+            // The root is in every layer.
+            if let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty())
+                && hiding.last().map(PathBuf::as_path) != Some(folder)
+            {
+                hiding.push(folder.to_owned());
+            }
         }
         if found.is_dir()
             && let Ok(entries) = fs::read_dir(&path)
@@ -131,5 +176,5 @@ fn blocks(root: &Path) -> u64 {
             pending.extend(entries.flatten().map(|entry| entry.path()));
         }
     }
-    total
+    (total, hiding)
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::caches;
 use super::cgroup::Cgroup;
+use super::disk;
 use super::execution;
 use super::failure::Failure;
 use super::layer::{Layer, SandboxSnapshot};
@@ -59,7 +60,11 @@ pub(super) struct Conversation {
     next: AtomicU64,
     /// None after the machine's end.
     waiting: Mutex<Option<HashMap<u64, Waiting>>>,
-    pub(super) cgroup: Option<Cgroup>,
+    pub(super) cgroup: Cgroup,
+    /// Why it was killed, if it was.
+    pub(super) over: disk::Verdict,
+    /// Of its files.
+    pub(super) folder: PathBuf,
 }
 
 /// What is awaited of one command.
@@ -70,13 +75,15 @@ pub(super) struct Expected {
 }
 
 impl Conversation {
-    pub(super) fn start(machine: String, link: Link, cgroup: Option<Cgroup>) -> Arc<Self> {
+    pub(super) fn start(machine: String, link: Link, cgroup: Cgroup, folder: PathBuf) -> Arc<Self> {
         let conversation = Arc::new(Self {
             machine,
             link,
             next: AtomicU64::new(1),
             waiting: Mutex::new(Some(HashMap::new())),
             cgroup,
+            over: disk::Verdict::new(),
+            folder,
         });
         tokio::spawn(listen(Arc::clone(&conversation)));
         conversation

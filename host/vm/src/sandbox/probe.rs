@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock, statvfs};
 
-use super::cgroup;
+use super::cgroup::{Controller, Means};
 use super::config::SandboxConfig;
 use super::engine::SandboxEngine;
 use super::failure::{Failure, failed};
+use super::network;
+use super::wire::Root;
 use crate::backend::{Base, BootSpec, ExecSpec, ExecStatus, MachineOptions, Network, VmBackend};
 use crate::error::VmError;
 use crate::state::StateDir;
@@ -88,12 +90,7 @@ pub async fn probes(config: &SandboxConfig) -> Vec<Probe> {
         Ok(stage) => stage,
         Err(error) => return with(found, "namespaces", true, Err(told(&error))),
     };
-    let namespaces = if stage.user_namespace {
-        "in a user namespace"
-    } else {
-        "as root"
-    };
-    found = with(found, "namespaces", true, Ok(namespaces.to_owned()));
+    found = with(found, "root inside", false, root(&stage.root));
     let image = if stage.bound {
         "its system folders are lent, read-only: a command cannot install packages"
     } else {
@@ -106,6 +103,10 @@ pub async fn probes(config: &SandboxConfig) -> Vec<Probe> {
     if works {
         let none = trial(&engine, Network::None).await;
         found = with(found, "network `none`", false, none);
+        let public = trial(&engine, Network::Public).await;
+        let carriers: Vec<&str> = network::carriers().iter().map(|c| c.kind.name()).collect();
+        let public = public.map(|_| format!("through {}", carriers.join(", else ")));
+        found = with(found, "network `public`", false, public);
     }
     let lent: Vec<String> = stage
         .exposed
@@ -121,6 +122,20 @@ pub async fn probes(config: &SandboxConfig) -> Vec<Probe> {
     found.extend(limits(stage.pid_limit));
     engine.settle().await;
     found
+}
+
+/// Who root inside is, and what to do where it is root.
+fn root(root: &Root) -> Result<String, (String, String)> {
+    match root {
+        Root::Nobody => Ok("nobody outside: a user namespace over id-mapped layers".to_owned()),
+        Root::User => Ok("this user outside, in a user namespace".to_owned()),
+        Root::Host(why) => Err((
+            format!("root outside: machines protect from accidents, not from attack ({why})"),
+            "run as an ordinary user; or keep state and root on ext4, xfs or btrfs, with Linux 6.3 \
+             or later"
+                .to_owned(),
+        )),
+    }
 }
 
 fn with(
@@ -238,36 +253,42 @@ async fn trial(engine: &SandboxEngine, network: Network) -> Result<String, (Stri
 }
 
 /// What can be limited, and by what.
-fn limits(pid_limit: bool) -> [Probe; 2] {
-    let remedy = || "run as root where limits are wanted".to_owned();
-    let groups = match cgroup::version() {
-        cgroup::Version::One => Ok("by control groups, version 1".to_owned()),
-        cgroup::Version::Two => Ok("by control groups, version 2".to_owned()),
-        cgroup::Version::None => Err((
-            "control groups cannot be made by this user: memory and processors have no limit"
-                .to_owned(),
-            remedy(),
+fn limits(pid_limit: bool) -> [Probe; 4] {
+    let remedy = "run as root, or in a session whose control groups are delegated \
+                  (`systemd-run --user --scope -p Delegate=yes hm …`)";
+    let by = |controller: Controller, without: &str| match controller.means() {
+        Means::One(_) => Ok("by control groups, version 1".to_owned()),
+        Means::Two(base) => Ok(format!(
+            "by control groups, version 2, in {}",
+            base.display()
+        )),
+        Means::Processes => Err((
+            format!("control groups cannot be made by this user: {without}"),
+            remedy.to_owned(),
         )),
     };
     let processes = if pid_limit {
         Ok("by the process id namespace".to_owned())
     } else {
-        groups.clone().map_err(|_| {
-            let cause =
-                "neither kernel (before 6.14) nor control groups limit processes".to_owned();
-            (cause, remedy())
-        })
+        by(
+            Controller::Pids,
+            "those of all machines together are limited",
+        )
+    };
+    let memory = by(Controller::Memory, "each process is limited by itself");
+    let cpus = by(
+        Controller::Cpu,
+        "commands start on as many as they may use, and can change that",
+    );
+    let probe = |name, result| Probe {
+        name,
+        result,
+        needed: false,
     };
     [
-        Probe {
-            name: "limit on processes",
-            result: processes,
-            needed: false,
-        },
-        Probe {
-            name: "limits on memory and processors",
-            result: groups,
-            needed: false,
-        },
+        probe("limit on processes", processes),
+        probe("limit on memory", memory),
+        probe("limit on processors", cpus),
+        probe("limit on disk", Ok("watched, once a second".to_owned())),
     ]
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
 
 use super::link::Link;
-use super::wire::{self, Boot, FromSpawner, Setup, Stage, ToSpawner};
+use super::wire::{self, Boot, Flatten, FromSpawner, Setup, Stage, ToSpawner};
 use crate::error::VmError;
 
 /// A spawner that has said that it is ready.
@@ -23,24 +22,12 @@ pub(super) struct Spawner {
 
 impl Spawner {
     /// Starts a spawner and waits until it is ready.
-    pub(super) async fn start(
-        command: &[OsString],
-        stage: PathBuf,
-        exposed: Vec<PathBuf>,
-        hidden: Vec<PathBuf>,
-    ) -> Result<Self, VmError> {
+    pub(super) async fn start(command: &[OsString], setup: Setup) -> Result<Self, VmError> {
         let (ours, theirs) = wire::pair().map_err(|error| cannot_start(command, &error))?;
         let ended = Arc::new(AtomicBool::new(false));
         keep(command.to_vec(), theirs, Arc::clone(&ended)).await?;
         let link = Link::new(ours).map_err(|error| cannot_start(command, &error))?;
-        let host = rustix::process::getpid().as_raw_nonzero().get();
-        let setup = ToSpawner::Setup(Setup {
-            host,
-            stage,
-            exposed,
-            hidden,
-        });
-        link.send(&setup, &[])
+        link.send(&ToSpawner::Setup(setup), &[])
             .await
             .map_err(|error| cannot_start(command, &error))?;
         match link
@@ -59,8 +46,17 @@ impl Spawner {
 
     /// Asks for a machine; what becomes of it is told on the machine's own socket.
     pub(super) async fn boot(&self, boot: Boot, machine: OwnedFd) -> Result<(), VmError> {
+        self.send(&ToSpawner::Boot(boot), &machine).await
+    }
+
+    /// Asks for layers to be put together; what becomes of it is told on the socket.
+    pub(super) async fn flatten(&self, asked: Flatten, socket: OwnedFd) -> Result<(), VmError> {
+        self.send(&ToSpawner::Flatten(asked), &socket).await
+    }
+
+    async fn send(&self, message: &ToSpawner, socket: &OwnedFd) -> Result<(), VmError> {
         self.link
-            .send(&ToSpawner::Boot(boot), &[machine.as_fd()])
+            .send(message, &[socket.as_fd()])
             .await
             .map_err(|error| VmError::Other(format!("the sandbox's spawner is gone: {error}")))
     }

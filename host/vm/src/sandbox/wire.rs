@@ -18,7 +18,9 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::PerProcess;
 use super::failure::Failure;
+use super::network::Connection;
 
 /// Largest payload that travels in the packet itself; far below the smallest send buffer.
 const INLINE: usize = 32 << 10;
@@ -32,6 +34,8 @@ pub(super) enum ToSpawner {
     Setup(Setup),
     /// Start a machine; its socket comes along.
     Boot(Boot),
+    /// Put layers together; the socket to tell of it comes along.
+    Flatten(Flatten),
 }
 
 /// What does not change between machines.
@@ -39,12 +43,38 @@ pub(super) enum ToSpawner {
 pub(super) struct Setup {
     /// The process on which the spawner's life hangs.
     pub(super) host: i32,
+    /// The state folder, in which all layers of machines lie.
+    pub(super) state: PathBuf,
+    /// Whether root inside shall not be root outside, where that can be had.
+    pub(super) map_ids: bool,
     /// An empty folder to build in, seen by the spawner alone.
     pub(super) stage: PathBuf,
     /// Host folders that machines see, read-only, at their own path.
     pub(super) exposed: Vec<PathBuf>,
     /// Host folders that machines never see.
     pub(super) hidden: Vec<PathBuf>,
+}
+
+/// Layers to be put together into one that means the same.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Flatten {
+    /// Topmost first.
+    pub(super) layers: Vec<PathBuf>,
+    /// The folder to make.
+    pub(super) target: PathBuf,
+    /// Another, for what the first needs below it.
+    pub(super) floor: PathBuf,
+}
+
+/// From a process that puts layers together.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FromFlattener {
+    /// The layers are open, and may be moved.
+    Opened,
+    /// The target is whole, and so is what it needs below it, if anything.
+    Done { has_floor: bool },
+    /// It is not, and what there is of it is of no use.
+    Failed(Failure),
 }
 
 /// What a machine is made of.
@@ -54,12 +84,14 @@ pub(super) struct Boot {
     pub(super) dir: PathBuf,
     /// Layers above the image, topmost first.
     pub(super) layers: Vec<PathBuf>,
-    /// An own network with nothing but loopback.
-    pub(super) isolate_network: bool,
+    /// What its network is connected to.
+    pub(super) network: Connection,
     /// Processes and threads at once.
     pub(super) processes: u32,
     /// Files that take the machine into its control groups.
     pub(super) cgroups: Vec<PathBuf>,
+    /// What groups do not hold it to.
+    pub(super) per_process: PerProcess,
 }
 
 /// From the spawner.
@@ -74,8 +106,10 @@ pub(super) enum FromSpawner {
 /// What the spawner found to work here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Stage {
-    /// Runs in a user namespace.
+    /// Runs in a user namespace itself, as an ordinary user's must.
     pub(super) user_namespace: bool,
+    /// Who root inside is.
+    pub(super) root: Root,
     /// The host's folders are lent read-only instead of lying under the machine's own
     /// layer.
     pub(super) bound: bool,
@@ -85,6 +119,17 @@ pub(super) struct Stage {
     pub(super) caches: Vec<PathBuf>,
     /// The kernel bounds process ids of a namespace, and with them processes.
     pub(super) pid_limit: bool,
+}
+
+/// Who root inside a machine is outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Root {
+    /// The user that runs this, and has no more rights than that.
+    User,
+    /// Nobody: a user namespace of its own over id-mapped layers.
+    Nobody,
+    /// Root of the host, and why.
+    Host(String),
 }
 
 /// To a machine.

@@ -207,3 +207,34 @@ async fn a_merged_chain_and_a_snapshotted_one_see_the_same() {
         "{merged:?}"
     );
 }
+
+/// What a cached step deleted from is gone from today's source.
+#[tokio::test]
+async fn what_is_hidden_is_not_listed_when_there_is_nothing_left_to_hide() {
+    let mut bench = Bench::new();
+    let spec = BootSpec {
+        source: bench.source(&[
+            ("dir/removed", "old"),
+            ("dir/deep/removed", "old"),
+            ("f", ""),
+        ]),
+        ..host()
+    };
+    let parent = bench
+        .after(
+            spec,
+            "rm dir/removed dir/deep/removed; echo made > dir/made",
+        )
+        .await;
+    let record = bench.engine.keep(&parent).await.expect("it is kept");
+    bench.reopen();
+    let again = bench.engine.open(&record).await.expect("it opens");
+    let child = BootSpec {
+        source: bench.source(&[("f", "")]),
+        ..from(&again.expect("it is there"))
+    };
+    let machine = bench.boot_spec(child).await;
+    let done = run(&*machine, "find dir; stat -c %a dir dir/deep").await;
+    machine.destroy().await;
+    assert_eq!(passed(done), "dir\ndir/deep\ndir/made\n755\n755\n");
+}

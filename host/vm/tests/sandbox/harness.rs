@@ -43,17 +43,26 @@ impl Bench {
     /// bench.
     pub fn with(change: impl FnOnce(&mut SandboxConfig, &Path)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = SandboxConfig::new(folder.path().join("state"));
-        config.spawner = spawner();
+        let mut config = settings(&folder.path().join("state"));
         change(&mut config, folder.path());
         let engine = SandboxEngine::open(config).expect("the engine opens");
         Self { engine, folder }
     }
 
+    /// Settings as the engine was first opened with, without changes.
+    pub fn config(&self) -> SandboxConfig {
+        settings(&self.state())
+    }
+
     /// Another engine on the same state folder, as another process would have.
     pub fn reopen(&mut self) {
-        let mut config = SandboxConfig::new(self.state());
-        config.spawner = spawner();
+        self.reopen_with(|_| {});
+    }
+
+    /// The same, with changes to the settings.
+    pub fn reopen_with(&mut self, change: impl FnOnce(&mut SandboxConfig)) {
+        let mut config = self.config();
+        change(&mut config);
         self.engine = SandboxEngine::open(config).expect("the engine opens");
     }
 
@@ -101,6 +110,18 @@ impl Bench {
         assert_eq!(done.status, ExecStatus::Exited(0), "{command}: {done:?}");
         machine.snapshot().await.expect("a snapshot")
     }
+}
+
+fn settings(state: &Path) -> SandboxConfig {
+    let mut config = SandboxConfig::new(state);
+    config.spawner = spawner();
+    config.map_ids = maps_ids();
+    config
+}
+
+/// False where all tests run once more with root inside as root outside.
+pub fn maps_ids() -> bool {
+    std::env::var_os("HM_TEST_PLAIN_IDS").is_none()
 }
 
 pub fn host() -> BootSpec {

@@ -221,7 +221,8 @@ async fn sigkill_leaves_no_process_and_the_next_start_removes_the_files() {
     );
     let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
     assert!(!mounts.contains(&*bench.state().to_string_lossy()));
-    assert_eq!(bench.engine.reap().await.expect("it reaps"), 2);
+    // Its machine and its share of the layers, and what it had not yet deleted itself.
+    assert!(bench.engine.reap().await.expect("it reaps") >= 2);
     for folder in ["machines", "layers/live", "trash"] {
         assert_eq!(
             entries(&bench.state().join(folder)),

@@ -1,17 +1,17 @@
-//! The same tests, as an ordinary user.
+//! The same tests, as an ordinary user, and with root inside as root outside.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::harness::{is_root, spawner};
+use crate::harness::{is_root, maps_ids, spawner};
 
 const USER: &str = "hmtest";
 
 #[test]
 fn everything_holds_for_an_ordinary_user() {
-    if !is_root() {
-        // Then everything else here ran as one.
+    if !is_root() || !maps_ids() {
+        // Then everything else here ran as one, or this is the other mode's turn.
         return;
     }
     let known = || {
@@ -50,6 +50,23 @@ fn everything_holds_for_an_ordinary_user() {
         .current_dir("/")
         .output()
         .expect("`setpriv` runs");
+    check(&done);
+}
+
+#[test]
+fn everything_holds_without_a_user_namespace() {
+    if !is_root() || !maps_ids() {
+        return;
+    }
+    let done = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--skip", "user::"])
+        .env("HM_TEST_PLAIN_IDS", "1")
+        .output()
+        .expect("it runs");
+    check(&done);
+}
+
+fn check(done: &std::process::Output) {
     let report = String::from_utf8_lossy(&done.stdout);
     assert!(
         done.status.success(),

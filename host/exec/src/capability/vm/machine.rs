@@ -60,7 +60,7 @@ pub(crate) struct GuestMachine {
     pub(super) id: String,
     slot: RwLock<Slot>,
     tracked: Mutex<Tracked>,
-    options: MachineOptions,
+    pub(super) options: MachineOptions,
     /// Given back when the machine goes.
     _permit: OwnedSemaphorePermit,
 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 use hm_plugin_protocol::{LogStream, StepId};
-use hm_vm::{ExecSpec, ExecStatus, Output};
+use hm_vm::{ExecSpec, ExecStatus, MachineOptions, Output};
 use tokio::io::AsyncReadExt;
 
 use super::machine::{FileSystem, GuestMachine};
@@ -69,7 +69,9 @@ pub(super) async fn run(
         // A pump that panicked has given its drain back.
         let _ = pumping.await;
     }
-    let observed = observe(status?);
+    let status = status?;
+    let cause = cause(status, &machine.options);
+    let observed = observe(status);
     let passed = observed.code() == 0;
     if !command.leaves(if passed {
         FileSystem::After(step)
@@ -80,7 +82,7 @@ pub(super) async fn run(
             "another command ran on the machine meanwhile",
         ));
     }
-    session.ledger().end_run(step, observed);
+    session.ledger().end_run(step, observed, cause);
     Ok(match observed {
         Observed::Exited(code) => wit::ExecStatus::Exited(code),
         Observed::Signaled(signal) => wit::ExecStatus::Signaled(signal),
@@ -113,6 +115,33 @@ fn observe(status: ExecStatus) -> Observed {
         ExecStatus::Signaled(signal) => Observed::Signaled(signal),
         ExecStatus::TimedOut => Observed::TimedOut,
         ExecStatus::OutOfMemory => Observed::OutOfMemory,
+        // It was killed; the contract has no word for why, so the host tells that itself.
+        ExecStatus::OutOfDisk => Observed::Signaled(9),
+        ExecStatus::DiskFull(code) => Observed::Exited(code),
+    }
+}
+
+/// What ran out, for the step's end.
+fn cause(status: ExecStatus, options: &MachineOptions) -> Option<String> {
+    let limit = |mib: Option<u64>| {
+        mib.map(|mib| match (mib % 1024, mib) {
+            (0, mib) => format!(" (limit {} GiB)", mib / 1024),
+            (_, mib) => format!(" (limit {mib} MiB)"),
+        })
+        .unwrap_or_default()
+    };
+    match status {
+        ExecStatus::OutOfMemory => Some(format!(
+            "out of memory{}",
+            limit(options.memory_mib.map(u64::from))
+        )),
+        ExecStatus::OutOfDisk => Some(format!("out of disk{}", limit(options.disk_mib))),
+        ExecStatus::DiskFull(_) => Some(
+            "the disk is full that machines write to: free some space, for example with `hm cache \
+             prune`, or set HM_STATE_DIR to another one"
+                .to_owned(),
+        ),
+        ExecStatus::Exited(_) | ExecStatus::Signaled(_) | ExecStatus::TimedOut => None,
     }
 }
 

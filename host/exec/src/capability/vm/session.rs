@@ -130,16 +130,15 @@ impl VmSession {
             return Err(CallError::limit(format!("machines made in a build {most}")));
         }
         let network = match self.plan.steps[step as usize].network {
-            None => self.grant.network,
+            None => self.grant.machine.network,
             Some(hm_plugin_protocol::Network::None) => hm_vm::Network::None,
             Some(hm_plugin_protocol::Network::Public) => hm_vm::Network::Public,
             Some(hm_plugin_protocol::Network::Host) => hm_vm::Network::Host,
         };
+        let most = &self.grant.machine;
         let options = MachineOptions {
-            cpus: options.cpus,
-            memory_mib: options.memory_mib,
             network,
-            ..MachineOptions::default()
+            ..most.at_most(options.cpus, options.memory_mib)
         };
         let spec = BootSpec {
             base,

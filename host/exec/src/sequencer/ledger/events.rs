@@ -295,7 +295,10 @@ impl Ledger {
         }
         self.check_claim(step, status, ended.exit_code, detail.as_deref())?;
         let state = &mut self.steps[step as usize];
-        state.reason = detail;
+        state.reason = match state.cause.take() {
+            Some(cause) if status == StepStatus::Failed => Some(cause),
+            _ => detail,
+        };
         let duration = ended.duration_ms.map(Duration::from_millis);
         self.end(step, status, ended.exit_code, duration, out);
         Ok(())

@@ -60,6 +60,8 @@ struct StepState {
     duration: Duration,
     attempts: u32,
     observed: Option<Observed>,
+    /// What ran out in the observed run, which the host knows better than any backend.
+    cause: Option<String>,
     /// Commands whose output is still being read.
     draining: u32,
     /// The end, held until the output is drained.
@@ -80,6 +82,7 @@ impl StepState {
             duration: Duration::ZERO,
             attempts: 0,
             observed: None,
+            cause: None,
             draining: 0,
             held_end: None,
             hit: None,

@@ -74,6 +74,7 @@ impl Ledger {
         let attempt = state.attempts;
         let state = &mut self.steps[step as usize];
         state.observed = None;
+        state.cause = None;
         state.draining += 1;
         Ok((attempt > 1).then(|| {
             let ended = previous.map_or("was lost".into(), |code| format!("ended with {code}"));
@@ -85,12 +86,14 @@ impl Ledger {
         }))
     }
 
-    /// Notes how a run ended; a run that was cut off has no status.
-    pub(crate) fn end_run(&mut self, step: StepId, observed: Observed) {
+    /// Notes how a run ended, and what ran out if something did; a run that was cut off has
+    /// no status.
+    pub(crate) fn end_run(&mut self, step: StepId, observed: Observed, cause: Option<String>) {
         if let Some(state) = self.steps.get_mut(step as usize)
             && state.phase == Phase::Running
         {
             state.observed = Some(observed);
+            state.cause = cause;
         }
     }
 

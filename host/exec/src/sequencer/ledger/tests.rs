@@ -112,7 +112,7 @@ fn feed(ledger: &mut Ledger, events: Vec<E>) -> Result<(), String> {
 /// Runs a step as the host would see it.
 fn run(ledger: &mut Ledger, step: u32, observed: Observed) {
     assert!(ledger.begin_run(step).is_ok());
-    ledger.end_run(step, observed);
+    ledger.end_run(step, observed, None);
     ledger.drained(step);
 }
 

@@ -13,10 +13,10 @@ use rustix::mount::{MountFlags, UnmountFlags, unmount};
 use super::mounts::{
     READ_ONLY, attach, attach_at, bind, bind_inside, clone_tree, mount_new, open_inside,
 };
-use super::overlay::{Overlay, mount_overlay};
 use super::stage::Stage;
 use crate::sandbox::caches;
 use crate::sandbox::failure::{Failure, failed};
+use crate::sandbox::network::Connection;
 use crate::sandbox::wire::Boot;
 use crate::state::remove_tree;
 
@@ -47,21 +47,30 @@ const SYS_COVERED: [&str; 2] = ["sys/firmware", "sys/devices/virtual/powercap"];
 /// Assembles the root and makes it this process's. The mount namespace must be the
 /// machine's own, a copy of the spawner's.
 pub(super) fn assemble(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
-    let root = mount_root(stage, boot)?;
+    let layers = stage.show_outside(&boot.layers)?;
+    let root = mount_root(stage, boot, &layers)?;
     std::env::set_current_dir(stage.path.join("root"))
         .map_err(failed("cannot enter", &stage.path))?;
     for (from, to) in &stage.lent {
         // What an earlier command has removed or replaced is not brought back.
         let _ = bind_inside(from, root.as_fd(), to);
     }
-    mount_caches(stage, boot, root.as_fd())?;
+    mount_caches(stage, boot, &layers, root.as_fd())?;
+    if matches!(boot.network, Connection::Public(_)) {
+        // Whatever a step has made of the file: names are asked for where that can be.
+        bind_inside(
+            &stage.path.join("resolv.conf"),
+            root.as_fd(),
+            Path::new("/etc/resolv.conf"),
+        )?;
+    }
     mount_proc(stage, boot)?;
     attach(clone_tree(&stage.path.join("dev"))?, Path::new("dev"))?;
     mount_new(
         "tmpfs",
         Path::new("dev/shm"),
         SAFE | MountFlags::NOEXEC,
-        c"mode=1777",
+        &stage.owned("mode=1777"),
     )?;
     mount_new(
         "devpts",
@@ -69,7 +78,7 @@ pub(super) fn assemble(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
         MountFlags::NOSUID | MountFlags::NOEXEC,
         c"newinstance,ptmxmode=0666,mode=620",
     )?;
-    mount_run(Path::new("run"))?;
+    mount_run(stage, Path::new("run"))?;
     mount_sys(boot)?;
     for path in SYS_COVERED {
         cover(stage, Path::new(path))?;
@@ -78,8 +87,8 @@ pub(super) fn assemble(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
 }
 
 /// Mounts an empty `/run`.
-pub(super) fn mount_run(path: &Path) -> Result<(), Failure> {
-    mount_new("tmpfs", path, SAFE, c"mode=755")
+pub(super) fn mount_run(stage: &Stage, path: &Path) -> Result<(), Failure> {
+    mount_new("tmpfs", path, SAFE, &stage.owned("mode=755"))
 }
 
 /// Empties `/run` and `/dev/shm` of a machine that has run something before. Nothing else
@@ -103,18 +112,14 @@ pub(super) fn renew_volatile() -> Result<(), Failure> {
     Ok(())
 }
 
-fn mount_root(stage: &Stage, boot: &Boot) -> Result<OwnedFd, Failure> {
+fn mount_root(stage: &Stage, boot: &Boot, layers: &[PathBuf]) -> Result<OwnedFd, Failure> {
     let (upper, work) = (boot.dir.join("upper"), boot.dir.join("work"));
     for folder in [&upper, &work] {
         fs::create_dir(folder).map_err(failed("cannot make", folder))?;
     }
-    let mut lower: Vec<PathBuf> = boot.layers.clone();
+    let mut lower = layers.to_vec();
     lower.push(stage.path.join("host"));
-    let overlay = mount_overlay(&Overlay {
-        lower: &lower,
-        upper: Some((&upper, &work)),
-        user_attributes: stage.user_namespace,
-    })?;
+    let overlay = stage.overlay(&lower, &upper, &work)?;
     let place = stage.path.join("root");
     attach(&overlay, &place)?;
     open(
@@ -126,8 +131,13 @@ fn mount_root(stage: &Stage, boot: &Boot) -> Result<OwnedFd, Failure> {
 }
 
 /// Mounts the caches that are lent. One that cannot be a layer is lent read-only.
-fn mount_caches(stage: &Stage, boot: &Boot, root: BorrowedFd<'_>) -> Result<(), Failure> {
-    for (index, cache) in stage.caches.iter().enumerate() {
+fn mount_caches(
+    stage: &Stage,
+    boot: &Boot,
+    layers: &[PathBuf],
+    root: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    for (index, (lowest, cache)) in stage.caches.iter().enumerate() {
         // Gone if an earlier command has removed what it lies in.
         let Ok(place) = open_inside(root, cache) else {
             continue;
@@ -136,12 +146,8 @@ fn mount_caches(stage: &Stage, boot: &Boot, root: BorrowedFd<'_>) -> Result<(), 
         for folder in [&upper, &work] {
             fs::create_dir_all(folder).map_err(failed("cannot make", folder))?;
         }
-        let overlay = mount_overlay(&Overlay {
-            lower: &caches::layers(cache, &boot.layers),
-            upper: Some((&upper, &work)),
-            user_attributes: stage.user_namespace,
-        });
-        match overlay {
+        let lower = caches::layers(cache, lowest, layers);
+        match stage.overlay(&lower, &upper, &work) {
             Ok(overlay) => attach_at(overlay, place.as_fd(), cache)?,
             Err(_) => bind(
                 cache,
@@ -170,6 +176,9 @@ fn mount_proc(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
     }
     if stage.pid_limit {
         limit_processes(boot.processes);
+    }
+    if boot.network != Connection::Host {
+        open_ports();
     }
     cover_proc(stage)
 }
@@ -206,13 +215,22 @@ fn limit_processes(processes: u32) {
     let _ = fs::write("proc/sys/kernel/pid_max", highest.to_string());
 }
 
+/// Lets everybody in a network of its own listen on any port and send pings, as root
+/// inside may have no rights over that network. What a kernel does not have is not missed.
+fn open_ports() {
+    let _ = fs::write("proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    let _ = fs::write("proc/sys/net/ipv4/ping_group_range", "0 65535");
+}
+
 /// A fresh view without the host's control groups; where that is refused, the host's,
 /// read-only.
 fn mount_sys(boot: &Boot) -> Result<(), Failure> {
     let flags = SAFE | MountFlags::NOEXEC | MountFlags::RDONLY;
     match mount_new("sysfs", Path::new("sys"), flags, c"") {
         Ok(()) => Ok(()),
-        Err(_) if !boot.isolate_network => bind(Path::new("/sys"), Path::new("sys"), READ_ONLY),
+        Err(_) if boot.network == Connection::Host => {
+            bind(Path::new("/sys"), Path::new("sys"), READ_ONLY)
+        }
         // Of the host's network devices nothing is to be seen.
         Err(_) => Ok(()),
     }

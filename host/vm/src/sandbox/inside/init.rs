@@ -8,10 +8,13 @@ use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use super::assemble::{HOSTNAME, assemble, raise_loopback, renew_volatile};
+use super::carrier;
 use super::jobs::Jobs;
 use super::signals;
 use super::stage::Stage;
+use crate::sandbox::cgroup::PerProcess;
 use crate::sandbox::failure::{Failure, failed};
+use crate::sandbox::network::Connection;
 use crate::sandbox::wire::{self, Boot, Exec, FromMachine, ToMachine};
 
 /// Capabilities that commands keep (vm reference, A5).
@@ -27,9 +30,10 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::NET_BIND_SERVICE)
     .union(CapabilitySet::SYS_CHROOT);
 
-/// Becomes a machine. Returns when nobody can ask it for anything any more.
-pub(super) fn run(stage: &Stage, boot: &Boot, socket: &OwnedFd) {
-    match prepare(stage, boot) {
+/// Becomes a machine. Returns when nobody can ask it for anything any more. What carries
+/// its packets, if anything does, ends with the last descriptor of `carrier`.
+pub(super) fn run(stage: &Stage, boot: &Boot, socket: &OwnedFd, carrier: Option<&OwnedFd>) {
+    match prepare(stage, boot, carrier) {
         Ok((signals, null)) => {
             if wire::send(socket, &FromMachine::Ready, &[]).is_ok() {
                 serve(socket, &signals, &null);
@@ -41,7 +45,11 @@ pub(super) fn run(stage: &Stage, boot: &Boot, socket: &OwnedFd) {
     }
 }
 
-fn prepare(stage: &Stage, boot: &Boot) -> Result<(OwnedFd, OwnedFd), Failure> {
+fn prepare(
+    stage: &Stage,
+    boot: &Boot,
+    carrier: Option<&OwnedFd>,
+) -> Result<(OwnedFd, OwnedFd), Failure> {
     // The spawner is its parent; if that has died already, the socket is at its end.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(failed("cannot tie", "the machine to its spawner"))?;
@@ -51,13 +59,53 @@ fn prepare(stage: &Stage, boot: &Boot) -> Result<(OwnedFd, OwnedFd), Failure> {
     }
     rustix::system::sethostname(HOSTNAME.as_bytes())
         .map_err(failed("cannot set", "the host name"))?;
-    if boot.isolate_network {
+    if boot.network != Connection::Host {
         raise_loopback()?;
     }
+    if let Some(carrier) = carrier {
+        carrier::connect(carrier, &stage.addresses)?;
+    }
+    hold(boot.per_process)?;
     assemble(stage, boot)?;
+    if let Some(ids) = &stage.ids {
+        ids.enter()?;
+        // Other ids have cut the tie.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(failed("cannot tie", "the machine to its spawner"))?;
+    }
     lock_down(stage)?;
     let null = std::fs::File::open("/dev/null").map_err(failed("cannot open", "/dev/null"))?;
     Ok((signals, null.into()))
+}
+
+/// Holds this process, and all that it starts, to what no control group holds them to.
+fn hold(limits: PerProcess) -> Result<(), Failure> {
+    let set = |resource, value: u64| {
+        let limit = Rlimit {
+            current: Some(value),
+            maximum: Some(value),
+        };
+        setrlimit(resource, limit).map_err(failed("cannot set", "a limit"))
+    };
+    if let Some(bytes) = limits.memory {
+        // Not of the address space: some runtimes reserve much more than they use.
+        set(Resource::Data, bytes)?;
+    }
+    if let Some(processes) = limits.processes {
+        set(Resource::Nproc, processes.into())?;
+    }
+    if let Some(cpus) = limits.cpus {
+        let allowed = rustix::thread::sched_getaffinity(None)
+            .map_err(failed("cannot read", "the processors"))?;
+        let mut some = rustix::thread::CpuSet::new();
+        (0..rustix::thread::CpuSet::MAX_CPU)
+            .filter(|cpu| allowed.is_set(*cpu))
+            .take(cpus as usize)
+            .for_each(|cpu| some.set(cpu));
+        rustix::thread::sched_setaffinity(None, &some)
+            .map_err(failed("cannot choose", "processors"))?;
+    }
+    Ok(())
 }
 
 /// What holds for every command. This process itself keeps its capabilities, to empty

@@ -11,8 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Gid, Mode, Uid, XattrFlags, chown, mknodat, setxattr};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
 
+use super::ids::IdMap;
 use crate::sandbox::failure::{Failure, failed};
 
 /// Top-level names of the host that machines see.
@@ -85,6 +86,8 @@ pub(super) struct Mask<'a> {
     pub(super) root: &'a Path,
     /// `user.` or `trusted.`.
     pub(super) user_attributes: bool,
+    /// Gives what is made here to the ids that machines see.
+    pub(super) ids: Option<&'a IdMap>,
 }
 
 impl Mask<'_> {
@@ -173,6 +176,7 @@ impl Mask<'_> {
         }
         fs::write(&path, content)
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o644)))
+            .and_then(|()| self.give(&path, 0, 0))
             .map_err(failed("cannot write", &path))
     }
 
@@ -218,6 +222,14 @@ impl Mask<'_> {
             .map_err(failed("cannot hide", &path))
     }
 
+    fn give(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        match self.ids {
+            Some(ids) => ids.give(path, uid, gid),
+            None if (uid, gid) == (0, 0) => Ok(()),
+            None => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
+        }
+    }
+
     /// Makes folders that look like the host's, as the upper of two merged folders gives
     /// owner and mode.
     fn folders(&self, relative: &Path) -> Result<(), Failure> {
@@ -231,17 +243,15 @@ impl Mask<'_> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(failed("cannot make", &path)(error)),
             }
+            self.give(&path, 0, 0)
+                .map_err(failed("cannot give away", &path))?;
             if let Ok(found) = fs::symlink_metadata(&host)
                 && found.is_dir()
                 && is_seen(relative)
             {
                 // In a user namespace most owners cannot be given; they show as nobody's
                 // below, too.
-                let _ = chown(
-                    &path,
-                    Some(Uid::from_raw(found.uid())),
-                    Some(Gid::from_raw(found.gid())),
-                );
+                let _ = self.give(&path, found.uid(), found.gid());
                 let _ = fs::set_permissions(&path, found.permissions());
             }
         }

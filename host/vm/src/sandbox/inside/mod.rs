@@ -2,13 +2,17 @@
 //! first process. Nothing here is used by threads of the process that wants machines.
 
 mod assemble;
+mod carrier;
 mod command;
+mod flatten;
+mod ids;
 mod init;
 mod jobs;
 mod mask;
 mod mounts;
 mod overlay;
 mod processes;
+mod routes;
 mod seccomp;
 mod signals;
 mod spawner;

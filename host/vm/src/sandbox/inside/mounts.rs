@@ -12,13 +12,18 @@ use crate::sandbox::failure::{Failure, failed};
 /// Attributes that a cloned mount gets.
 pub(in crate::sandbox) const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID;
 
-/// Sets attributes of a whole mount tree.
-pub(in crate::sandbox) fn mount_setattr(tree: BorrowedFd<'_>, set: u64) -> io::Result<()> {
+/// Sets attributes of a whole mount tree; `MOUNT_ATTR_IDMAP` comes with the user namespace
+/// whose ids it is to show.
+pub(in crate::sandbox) fn mount_setattr(
+    tree: BorrowedFd<'_>,
+    set: u64,
+    ids: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set: set,
         attr_clr: 0,
         propagation: 0,
-        userns_fd: 0,
+        userns_fd: ids.map_or(0, |ids| ids.as_raw_fd().unsigned_abs().into()),
     };
     // SAFETY: the path is empty and terminated, the structure is valid for its size.
     let result = unsafe {
@@ -46,6 +51,13 @@ pub(super) fn clone_tree(path: &Path) -> Result<OwnedFd, Failure> {
     open_tree(CWD, path, flags).map_err(failed("cannot take the mount at", path))
 }
 
+/// Copies what is mounted at a path, and nothing that is mounted below, without attaching
+/// it.
+pub(super) fn clone_folder(path: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(CWD, path, flags).map_err(failed("cannot take the mount at", path))
+}
+
 /// Attaches a mount at a place that is named by a descriptor.
 pub(super) fn attach_at(
     tree: impl AsFd,
@@ -66,7 +78,7 @@ pub(super) fn attach(tree: impl AsFd, path: &Path) -> Result<(), Failure> {
 pub(super) fn bind(from: &Path, to: &Path, attributes: u64) -> Result<(), Failure> {
     let tree = clone_tree(from)?;
     if attributes != 0 {
-        mount_setattr(tree.as_fd(), attributes).map_err(failed("cannot protect", from))?;
+        mount_setattr(tree.as_fd(), attributes, None).map_err(failed("cannot protect", from))?;
     }
     attach(&tree, to)
 }

@@ -4,24 +4,33 @@
 //! ```text
 //! STAGE/            a tmpfs
 //!   mask/           what hides (mask.rs)
+//!   state/          the state folder, with the ids of machines (ids.rs)
+//!   below/          the host's root, likewise
+//!   caches/N        the host's caches, likewise
+//!   outside/N       layers that lie elsewhere, likewise; each machine's own
 //!   host/           lowest layer of every machine
 //!   bound/N         host folders that lie over it, read-only
 //!   lent/N          `[host] expose`
 //!   dev/            device nodes
 //!   empty, void/    cover a file, a folder
+//!   resolv.conf     for machines whose names are resolved by what carries their packets
 //!   root/           where a machine assembles its root
 //! ```
 
+use std::ffi::CString;
 use std::fs;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::mount::MountFlags;
 
+use super::ids::{IdMap, root_outside};
 use super::mask::{Mask, is_seen};
 use super::mounts::{READ_ONLY, attach, bind, clone_tree, mount_new, mount_setattr};
 use super::overlay::{Overlay, mount_overlay};
+use super::routes;
 use super::seccomp::Filter;
 use crate::sandbox::caches;
 use crate::sandbox::failure::{Failure, failed};
@@ -55,8 +64,15 @@ pub(super) struct Stage {
     /// From where on the stage to where in a machine, in order.
     pub(super) lent: Vec<(PathBuf, PathBuf)>,
     pub(super) exposed: Vec<PathBuf>,
-    /// Those that machines write to, in layers of their own.
-    pub(super) caches: Vec<PathBuf>,
+    /// Those that machines write to, in layers of their own: where the host's lies for
+    /// mounts, and its path.
+    pub(super) caches: Vec<(PathBuf, PathBuf)>,
+    /// The ids of machines, where they are not the host's.
+    pub(super) ids: Option<IdMap>,
+    /// The state folder, in which layers lie.
+    state: PathBuf,
+    /// The host's own addresses.
+    pub(super) addresses: Vec<Ipv4Addr>,
     /// Whether a process id namespace has a bound of its own.
     pub(super) pid_limit: bool,
     pub(super) filter: Filter,
@@ -64,13 +80,21 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Builds the stage. The calling process must have a mount namespace of its own.
-    pub(super) fn build(setup: &Setup, user_namespace: bool) -> Result<Self, Failure> {
+    pub(super) fn build(
+        setup: &Setup,
+        user_namespace: bool,
+        ids: Option<IdMap>,
+    ) -> Result<Self, Failure> {
         let path = setup.stage.clone();
         mount_new("tmpfs", &path, MountFlags::NOSUID, c"mode=755")?;
-        for folder in ["mask", "host", "bound", "lent", "dev", "void", "root"] {
+        for folder in [
+            "mask", "host", "bound", "lent", "caches", "outside", "dev", "void", "root",
+        ] {
             make(&path.join(folder))?;
         }
         fs::write(path.join("empty"), b"").map_err(failed("cannot write", &path))?;
+        let resolver = format!("nameserver {}\n", routes::RESOLVER);
+        fs::write(path.join("resolv.conf"), resolver).map_err(failed("cannot write", &path))?;
         let exposed: Vec<PathBuf> = setup
             .exposed
             .iter()
@@ -84,6 +108,9 @@ impl Stage {
             lent: Vec::new(),
             exposed,
             caches: Vec::new(),
+            ids,
+            state: setup.state.clone(),
+            addresses: routes::own_addresses(),
             pid_limit: has_pid_limit(),
             filter: Filter::compile(),
         };
@@ -91,8 +118,10 @@ impl Stage {
         Mask {
             root: &mask,
             user_attributes: user_namespace,
+            ids: stage.ids.as_ref(),
         }
         .build(&stage.exposed, &setup.hidden)?;
+        stage.map_ids()?;
         if user_namespace || !stage.layer_host()? {
             stage.bound = true;
             stage.bind_host(&mask)?;
@@ -110,16 +139,132 @@ impl Stage {
         const OVERLAYFS: u64 = 0x794c_7630;
         let kind = rustix::fs::statfs("/").map_err(failed("cannot examine", "/"))?;
         if kind.f_type as u64 == OVERLAYFS {
-            return Ok(false);
+            return match &self.ids {
+                Some(_) => Err(Failure {
+                    cause: "the root file system is an overlay, which takes no id-mapped mounts"
+                        .to_owned(),
+                    errno: None,
+                    remedy: None,
+                }),
+                None => Ok(false),
+            };
         }
-        let lower = [self.path.join("mask"), PathBuf::from("/")];
+        let below = self.path.join("below");
+        let root = match &self.ids {
+            Some(ids) => {
+                ids.show(Path::new("/"), &below)?;
+                below
+            }
+            None => PathBuf::from("/"),
+        };
         let overlay = mount_overlay(&Overlay {
-            lower: &lower,
+            lower: &[self.path.join("mask"), root],
             upper: None,
             user_attributes: false,
         })?;
         attach(&overlay, &self.path.join("host"))?;
         Ok(true)
+    }
+
+    /// Shows the state folder with the ids of machines, and finds out whether overlays
+    /// take layers from there.
+    fn map_ids(&self) -> Result<(), Failure> {
+        let Some(ids) = &self.ids else {
+            return Ok(());
+        };
+        ids.show(&self.state, &self.path.join("state"))?;
+        let void = self.path.join("void");
+        ids.give(&void, 0, 0)
+            .map_err(failed("cannot give away", &void))?;
+        let trial = self.path.with_file_name("trial");
+        let (upper, work) = (trial.join("upper"), trial.join("work"));
+        let tried = make(&upper)
+            .and_then(|()| make(&work))
+            .and_then(|()| self.overlay(&[void], &upper, &work))
+            .and_then(|_overlay| {
+                let kernels = work.join("work");
+                let made = fs::metadata(&kernels).map_err(failed("cannot examine", &kernels))?;
+                match made.uid() {
+                    0 => Ok(()),
+                    uid => Err(Failure {
+                        cause: format!("overlays give what they make to user {uid}"),
+                        errno: None,
+                        remedy: None,
+                    }),
+                }
+            });
+        // Only what this function has made, the kernel's own folder in it included.
+        let _ = fs::remove_dir_all(&trial);
+        tried
+    }
+
+    /// Makes an overlay for a machine, over layers by their paths on the host.
+    pub(super) fn overlay(
+        &self,
+        lower: &[PathBuf],
+        upper: &Path,
+        work: &Path,
+    ) -> Result<OwnedFd, Failure> {
+        let lower: Vec<PathBuf> = lower.iter().map(|layer| self.place(layer)).collect();
+        let _owner = self.ids.as_ref().map(IdMap::as_owner);
+        mount_overlay(&Overlay {
+            lower: &lower,
+            upper: Some((&self.place(upper), &self.place(work))),
+            user_attributes: self.user_namespace,
+        })
+    }
+
+    /// Returns where a layer is to be mounted from.
+    pub(super) fn place(&self, layer: &Path) -> PathBuf {
+        match (&self.ids, layer.strip_prefix(&self.state)) {
+            // The stage itself lies below the state folder, and is not part of that mount.
+            (Some(_), Ok(relative)) if !layer.starts_with(&self.path) => {
+                self.path.join("state").join(relative)
+            }
+            _ => layer.to_owned(),
+        }
+    }
+
+    /// Shows layers that do not lie in the state folder with the ids of machines; in the
+    /// calling process's own mount namespace.
+    pub(super) fn show_outside(&self, layers: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+        let Some(ids) = &self.ids else {
+            return Ok(layers.to_vec());
+        };
+        let shown = layers.iter().enumerate().map(|(index, layer)| {
+            if layer.starts_with(&self.state) {
+                return Ok(layer.clone());
+            }
+            let at = self.path.join("outside").join(index.to_string());
+            ids.show(layer, &at)?;
+            Ok(at)
+        });
+        shown.collect()
+    }
+
+    /// Returns mount options that give a folder of the kernel's to root inside.
+    pub(super) fn owned(&self, options: &str) -> CString {
+        let root = root_outside(self.ids.is_some());
+        let text = match root {
+            0 => options.to_owned(),
+            root => format!("{options},uid={root},gid={root}"),
+        };
+        // No option holds a NUL.
+        CString::new(text).unwrap_or_default()
+    }
+
+    /// Lends a host folder, read-only, with the ids of machines where its file system
+    /// takes that; elsewhere its owners are nobody inside, and modes decide.
+    fn lend(&self, from: &Path, slot: &Path, attributes: u64) -> Result<(), Failure> {
+        if let Some(ids) = &self.ids {
+            let mapped = ids
+                .clone_tree_mapped(from, attributes)
+                .or_else(|_| ids.clone_mapped(from, attributes));
+            if let Ok(tree) = mapped {
+                return attach(tree, slot);
+            }
+        }
+        bind(from, slot, attributes)
     }
 
     /// Makes the lowest layer of folders and links alone, and lends the host's folders
@@ -219,7 +364,7 @@ impl Stage {
             }
             let slot = self.path.join("bound").join(self.lent.len().to_string());
             make(&slot)?;
-            bind(&path, &slot, READ_ONLY)?;
+            self.lend(&path, &slot, READ_ONLY)?;
             self.lent.push((slot, path.clone()));
             last = Some(path);
         }
@@ -229,12 +374,18 @@ impl Stage {
     fn lend_exposed(&mut self) -> Result<(), Failure> {
         for (index, folder) in self.exposed.clone().into_iter().enumerate() {
             if caches::is_cache(&folder) {
-                self.caches.push(folder);
+                let at = self.path.join("caches").join(index.to_string());
+                let shown = self.ids.as_ref().map(|ids| ids.show(&folder, &at));
+                let lowest = match shown {
+                    Some(Ok(())) => at,
+                    _ => folder.clone(),
+                };
+                self.caches.push((lowest, folder));
                 continue;
             }
             let slot = self.path.join("lent").join(index.to_string());
             make(&slot)?;
-            bind(&folder, &slot, READ_ONLY | libc::MOUNT_ATTR_NODEV)?;
+            self.lend(&folder, &slot, READ_ONLY | libc::MOUNT_ATTR_NODEV)?;
             for name in CREDENTIALS {
                 let file = slot.join(name);
                 if file.exists() {
@@ -253,7 +404,7 @@ impl Stage {
             "tmpfs",
             &dev,
             MountFlags::NOSUID | MountFlags::NOEXEC,
-            c"mode=755,size=64k",
+            &self.owned("mode=755,size=64k"),
         )?;
         for name in ["null", "zero", "full", "random", "urandom", "tty"] {
             let node = dev.join(name);
@@ -275,7 +426,7 @@ impl Stage {
         }
         let tree = clone_tree(&dev)?;
         // Only the folder itself: a device on a read-only mount can still be written to.
-        mount_setattr(tree.as_fd(), READ_ONLY | libc::MOUNT_ATTR_NOEXEC)
+        mount_setattr(tree.as_fd(), READ_ONLY | libc::MOUNT_ATTR_NOEXEC, None)
             .map_err(failed("cannot protect", &dev))?;
         attach(&tree, &dev)
     }
