@@ -7,6 +7,7 @@ mod files;
 mod flood;
 mod keeping;
 mod kill;
+mod machines;
 mod output;
 mod parity;
 mod pipe;

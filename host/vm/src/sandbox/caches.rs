@@ -4,6 +4,8 @@
 //! be written is of no use once a package is missing. Such a folder is the lowest layer
 //! of an overlay of its own: the host's is never changed, and what a machine adds is
 //! frozen with the rest of it, so that steps of a chain see the same however it is run.
+//! Where the host's root is a layer itself, such a folder is part of that and needs none of
+//! this (`inside/mask.rs`).
 
 use std::fs;
 use std::io;

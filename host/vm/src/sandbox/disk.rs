@@ -30,7 +30,7 @@ const RATE: u64 = 4 << 30;
 const BLOCK: u64 = 4096;
 
 /// With less than this left nothing on this disk works for long, bytes.
-pub(super) const FLOOR: u64 = 64 << 20;
+pub(super) const FLOOR: u64 = 16 << 20;
 
 /// What a machine has used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -86,6 +86,9 @@ pub(super) struct Mask<'a> {
     pub(super) root: &'a Path,
     /// `user.` or `trusted.`.
     pub(super) user_attributes: bool,
+    /// Folders of the host that show, with all that is in them, although those around them
+    /// are hidden.
+    pub(super) shown: &'a [PathBuf],
     /// Gives what is made here to the ids that machines see.
     pub(super) ids: Option<&'a IdMap>,
 }
@@ -116,7 +119,7 @@ impl Mask<'_> {
             let relative = folder.strip_prefix("/").unwrap_or(folder);
             self.folders(relative)?;
         }
-        Ok(())
+        self.shown.iter().try_for_each(|folder| self.show(folder))
     }
 
     fn hide_top(&self, exposed: &[PathBuf]) -> Result<(), Failure> {
@@ -211,6 +214,19 @@ impl Mask<'_> {
         };
         setxattr(&path, attribute, b"y", XattrFlags::empty())
             .map_err(failed("cannot hide what is under", &path))
+    }
+
+    /// Lets a folder of the host's through by its path from the root, as if it had been
+    /// moved here: the opaque ones around it do not count for that.
+    fn show(&self, folder: &Path) -> Result<(), Failure> {
+        let path = self.root.join(folder.strip_prefix("/").unwrap_or(folder));
+        setxattr(
+            &path,
+            "trusted.overlay.redirect",
+            folder.as_os_str().as_bytes(),
+            XattrFlags::empty(),
+        )
+        .map_err(failed("cannot let through", &path))
     }
 
     fn whiteout(&self, relative: &Path) -> Result<(), Failure> {

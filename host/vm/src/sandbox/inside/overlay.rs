@@ -22,6 +22,8 @@ pub(in crate::sandbox) struct Overlay<'a> {
     pub(in crate::sandbox) upper: Option<(&'a Path, &'a Path)>,
     /// Attributes live under `user.`, as they must in a user namespace.
     pub(in crate::sandbox) user_attributes: bool,
+    /// A layer may say of a folder that it is another one of those below.
+    pub(in crate::sandbox) redirects: bool,
 }
 
 /// Makes an overlay that is not attached yet.
@@ -49,6 +51,10 @@ pub(in crate::sandbox) fn mount_overlay(overlay: &Overlay<'_>) -> Result<OwnedFd
                 let _ = fsconfig_set_string(&context, feature, "off");
             }
         }
+    }
+    if overlay.redirects {
+        fsconfig_set_string(&context, "redirect_dir", "follow")
+            .map_err(failed("overlayfs refuses", "redirect_dir"))?;
     }
     if overlay.user_attributes {
         fsconfig_set_flag(&context, "userxattr")

@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::mount::MountFlags;
 
 use super::ids::{IdMap, root_outside};
@@ -67,6 +68,8 @@ pub(super) struct Stage {
     /// Those that machines write to, in layers of their own: where the host's lies for
     /// mounts, and its path.
     pub(super) caches: Vec<(PathBuf, PathBuf)>,
+    /// Others, which are part of the host's layer, so that machines need no more for them.
+    shown: Vec<PathBuf>,
     /// The ids of machines, where they are not the host's.
     pub(super) ids: Option<IdMap>,
     /// The state folder, in which layers lie.
@@ -108,47 +111,48 @@ impl Stage {
             lent: Vec::new(),
             exposed,
             caches: Vec::new(),
+            shown: Vec::new(),
             ids,
             state: setup.state.clone(),
             addresses: routes::own_addresses(),
             pid_limit: has_pid_limit(),
             filter: Filter::compile(),
         };
+        let is_layered = !user_namespace && !is_overlay()?;
+        if is_layered {
+            let shown = stage.exposed.iter().filter(|folder| can_show(folder));
+            stage.shown = shown.cloned().collect();
+        }
         let mask = stage.path.join("mask");
         Mask {
             root: &mask,
             user_attributes: user_namespace,
             ids: stage.ids.as_ref(),
+            shown: &stage.shown,
         }
         .build(&stage.exposed, &setup.hidden)?;
         stage.map_ids()?;
-        if user_namespace || !stage.layer_host()? {
+        if is_layered {
+            stage.layer_host()?;
+            stage.lend_other_mounts(&setup.hidden)?;
+        } else if stage.ids.is_some() {
+            return Err(Failure {
+                cause: "the root file system is an overlay, which takes no id-mapped mounts"
+                    .to_owned(),
+                errno: None,
+                remedy: None,
+            });
+        } else {
             stage.bound = true;
             stage.bind_host(&mask)?;
-        } else {
-            stage.lend_other_mounts(&setup.hidden)?;
         }
         stage.build_dev()?;
         stage.lend_exposed()?;
         Ok(stage)
     }
 
-    /// Lays the mask over the host's root. False where the root is itself an overlay, so
-    /// that machines would stack too deep.
-    fn layer_host(&self) -> Result<bool, Failure> {
-        const OVERLAYFS: u64 = 0x794c_7630;
-        let kind = rustix::fs::statfs("/").map_err(failed("cannot examine", "/"))?;
-        if kind.f_type as u64 == OVERLAYFS {
-            return match &self.ids {
-                Some(_) => Err(Failure {
-                    cause: "the root file system is an overlay, which takes no id-mapped mounts"
-                        .to_owned(),
-                    errno: None,
-                    remedy: None,
-                }),
-                None => Ok(false),
-            };
-        }
+    /// Lays the mask over the host's root.
+    fn layer_host(&self) -> Result<(), Failure> {
         let below = self.path.join("below");
         let root = match &self.ids {
             Some(ids) => {
@@ -161,9 +165,9 @@ impl Stage {
             lower: &[self.path.join("mask"), root],
             upper: None,
             user_attributes: false,
+            redirects: true,
         })?;
-        attach(&overlay, &self.path.join("host"))?;
-        Ok(true)
+        attach(&overlay, &self.path.join("host"))
     }
 
     /// Shows the state folder with the ids of machines, and finds out whether overlays
@@ -211,6 +215,7 @@ impl Stage {
             lower: &lower,
             upper: Some((&self.place(upper), &self.place(work))),
             user_attributes: self.user_namespace,
+            redirects: false,
         })
     }
 
@@ -326,6 +331,7 @@ impl Stage {
             lower: &lower,
             upper: None,
             user_attributes: self.user_namespace,
+            redirects: false,
         };
         match masked.is_dir().then(|| mount_overlay(&overlay)) {
             Some(Ok(overlay)) => attach(&overlay, &slot)?,
@@ -373,6 +379,9 @@ impl Stage {
 
     fn lend_exposed(&mut self) -> Result<(), Failure> {
         for (index, folder) in self.exposed.clone().into_iter().enumerate() {
+            if self.shown.contains(&folder) {
+                continue;
+            }
             if caches::is_cache(&folder) {
                 let at = self.path.join("caches").join(index.to_string());
                 let shown = self.ids.as_ref().map(|ids| ids.show(&folder, &at));
@@ -430,6 +439,25 @@ impl Stage {
             .map_err(failed("cannot protect", &dev))?;
         attach(&tree, &dev)
     }
+}
+
+/// Whether the root is itself an overlay, so that machines would stack too deep.
+fn is_overlay() -> Result<bool, Failure> {
+    const OVERLAYFS: u64 = 0x794c_7630;
+    let kind = rustix::fs::statfs("/").map_err(failed("cannot examine", "/"))?;
+    Ok(kind.f_type as u64 == OVERLAYFS)
+}
+
+/// Whether a lent folder can be part of the host's layer: a cache, as that may be written
+/// to, on the root's own mount, and under its own name.
+fn can_show(folder: &Path) -> bool {
+    let mount = |path: &Path| {
+        rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID)
+            .map(|found| found.stx_mnt_id)
+    };
+    caches::is_cache(folder)
+        && matches!((mount(folder), mount(Path::new("/"))), (Ok(one), Ok(other)) if one == other)
+        && folder.canonicalize().is_ok_and(|real| real == folder)
 }
 
 fn make(path: &Path) -> Result<(), Failure> {
