@@ -155,13 +155,19 @@ impl Subsystem {
     ) -> Result<FrozenSource, VmError> {
         let (state, root) = (self.inner.state.clone(), root.to_owned());
         let frozen = blocking(move || source::freeze(&state, &root, &options)).await?;
+        self.tell_of(&frozen);
+        Ok(frozen)
+    }
+
+    /// Tells of a frozen tree: to the log what was left out, to [`Subsystem::warnings`] what
+    /// the user should know.
+    pub fn tell_of(&self, frozen: &FrozenSource) {
         tracing::info!("{}", frozen.stats().summary());
         self.inner
             .warnings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(frozen.stats().warnings());
-        Ok(frozen)
     }
 
     /// Runs a registry call where it may block: it is short, but can stand in line

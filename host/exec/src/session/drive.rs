@@ -143,7 +143,13 @@ fn lend(
     let state = state.or(source.map(|source| &source.state));
     let tree = state.map(|state| {
         let root = request.repo_root.clone();
-        Arc::new(SourceTree::new(state.clone(), root, source.is_some()))
+        let machines = vm.as_ref().map(|vm| vm.subsystem.clone());
+        Arc::new(SourceTree::new(
+            state.clone(),
+            root,
+            source.is_some(),
+            machines,
+        ))
     });
     let vm = vm.zip(tree.clone()).map(|(grant, source)| {
         VmSession::new(VmRequest {

@@ -19,8 +19,10 @@ use super::machine::Conversation;
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A walk may take one part in this many of the time.
+/// A walk may take one part in this many of the time, within a bound: a host that has no
+/// time for walks has least of all for a full disk.
 const SHARE: u32 = 20;
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// What a disk can write in a second, generously: before that much time has passed, a
 /// machine cannot be over, and is not walked.
@@ -73,7 +75,8 @@ async fn watching(
         let place = folder.clone();
         let looked = tokio::task::spawn_blocking(move || look(&place, limit)).await;
         let Ok(Some(found)) = looked else { return };
-        pause = (began.elapsed() * SHARE).max(INTERVAL).max(found.safe_for);
+        let share = (began.elapsed() * SHARE).min(LONGEST);
+        pause = INTERVAL.max(share).max(found.safe_for);
         if let Some(over) = found.over
             && let Some(machine) = machine.upgrade()
         {

@@ -14,7 +14,7 @@ use hm_vm::{
 use tokio::io::AsyncReadExt;
 
 /// Longer than anything here takes; a test that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 pub struct Bench {
     pub engine: SandboxEngine,

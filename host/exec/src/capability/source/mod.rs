@@ -13,7 +13,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use hm_vm::source::EntryKind;
-use hm_vm::{FreezeOptions, FrozenSource, StateDir};
+use hm_vm::{FreezeOptions, FrozenSource, StateDir, Subsystem};
 
 /// A frozen tree, or why there is none.
 type Frozen = Result<Arc<FrozenSource>, Arc<str>>;
@@ -33,14 +33,25 @@ pub(super) struct Size {
 }
 
 impl SourceTree {
-    /// Begins to freeze the tree, beside the component's start.
-    pub(crate) fn new(state: StateDir, root: PathBuf, is_granted: bool) -> Self {
+    /// Begins to freeze the tree, beside the component's start. The subsystem whose machines
+    /// see it, if any do, tells the user of it.
+    pub(crate) fn new(
+        state: StateDir,
+        root: PathBuf,
+        is_granted: bool,
+        subsystem: Option<Arc<Subsystem>>,
+    ) -> Self {
         let frozen = async move {
             let freezing = tokio::task::spawn_blocking(move || {
                 hm_vm::source::freeze(&state, &root, &FreezeOptions::default())
             });
             let text = match freezing.await {
-                Ok(Ok(frozen)) => return Ok(Arc::new(frozen)),
+                Ok(Ok(frozen)) => {
+                    if let Some(subsystem) = subsystem {
+                        subsystem.tell_of(&frozen);
+                    }
+                    return Ok(Arc::new(frozen));
+                }
                 Ok(Err(error)) => super::vm::chain(&error),
                 Err(error) => error.to_string(),
             };
