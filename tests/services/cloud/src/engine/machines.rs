@@ -140,6 +140,9 @@ impl Machines {
             Ok(ExecStatus::Signaled(_)) => Ended::Signaled,
             Ok(ExecStatus::TimedOut) => Ended::TimedOut,
             Ok(ExecStatus::OutOfMemory) => Ended::Lost("sandbox_lost", "out of memory".into()),
+            Ok(ExecStatus::OutOfDisk | ExecStatus::DiskFull(_)) => {
+                Ended::Lost("sandbox_lost", "out of disk".into())
+            }
             Err(error) => Ended::Lost("sandbox_lost", chain(&error)),
         };
         if ended == Ended::Exited(0) && job.has_heirs {
