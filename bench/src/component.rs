@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use hm_exec::{
-    BuildStatus, ExecutionBackend, ImageMap, LocalBackend, RunOptions, RunRequest, Runtime,
-    RuntimeConfig, VmGrant,
+    BuildStatus, CodeCache, ExecutionBackend, ImageMap, ImagePolicy, LocalBackend, RunOptions,
+    RunRequest, Runtime, RuntimeConfig, VmGrant,
 };
 use hm_plugin_protocol::BuildEvent;
 use hm_vm::Subsystem;
@@ -24,6 +24,7 @@ pub const ROWS: &[(&str, Row)] = &[
     ("load", load),
     ("scheduling", scheduling),
     ("events", events),
+    ("policy-events", crate::policy::events),
 ];
 
 fn grant(tokio: &tokio::runtime::Runtime) -> Result<VmGrant> {
@@ -31,6 +32,7 @@ fn grant(tokio: &tokio::runtime::Runtime) -> Result<VmGrant> {
     Ok(VmGrant {
         subsystem: Arc::new(Subsystem::ephemeral(Arc::new(Stub))?),
         images: ImageMap::default(),
+        allowed: ImagePolicy::of_plan(),
         exec: false,
         machine: hm_vm::MachineOptions::default(),
     })
@@ -48,7 +50,7 @@ fn figure(wall: Vec<Duration>) -> Process {
 fn load(tokio: &tokio::runtime::Runtime, table: &mut Table) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let grant = grant(tokio)?;
-    let load = |cache: Option<std::path::PathBuf>| -> Result<Duration> {
+    let load = |cache: Option<CodeCache>| -> Result<Duration> {
         let begun = Instant::now();
         let runtime = Runtime::new(RuntimeConfig {
             code_cache: cache,
@@ -57,7 +59,7 @@ fn load(tokio: &tokio::runtime::Runtime, table: &mut Table) -> Result<()> {
         LocalBackend::new(&runtime, grant.clone())?;
         Ok(begun.elapsed())
     };
-    let cached = folder.path().join("code");
+    let cached = CodeCache::new(folder.path().join("code"), folder.path().join("key"));
     let (cold, warm) = pairs(9, || load(None), || load(Some(cached.clone())))?;
     table.add(
         "load of the cached component / compiled",
@@ -103,6 +105,18 @@ async fn build(
         outcome.status
     );
     Ok((begun.elapsed(), count))
+}
+
+/// Returns the times of whole builds of `steps` steps on the stub engine.
+pub fn builds(tokio: &tokio::runtime::Runtime, steps: u32, rounds: usize) -> Result<Vec<Duration>> {
+    let runtime = Runtime::new(RuntimeConfig::default())?;
+    let backend = LocalBackend::new(&runtime, grant(tokio)?)?;
+    let run = || {
+        tokio
+            .block_on(build(&backend, plan::plan(steps, false)))
+            .map(|(wall, _)| wall)
+    };
+    Ok(pairs(rounds, run, || Ok(()))?.0)
 }
 
 /// Linear if ten times the steps cost ten times the time.

@@ -8,6 +8,7 @@
 mod component;
 mod measure;
 mod plan;
+mod policy;
 mod program;
 mod project;
 mod stub;
@@ -20,6 +21,13 @@ use anyhow::{Context, Result};
 use crate::table::Table;
 
 fn main() -> Result<()> {
+    // Components are read and compiled by this program, executed again.
+    if let Some(code) = std::env::args_os()
+        .nth(1)
+        .and_then(|first| hm_exec::worker_main(&first))
+    {
+        std::process::exit(code);
+    }
     let mut args = std::env::args().skip(1);
     let first = args.next();
     let hm = first

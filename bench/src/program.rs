@@ -24,6 +24,8 @@ pub const ROWS: &[(&str, Row)] = &[
     ("source", source),
     ("logs", logs),
     ("idle", idle),
+    ("policy-logs", crate::policy::logs),
+    ("policy-consent", crate::policy::consent),
 ];
 
 /// `sh -c true`, as often as the pipeline has steps: what the work itself costs.

@@ -39,12 +39,15 @@ impl Project {
 
     /// Returns `hm run` in the project, its output to `/dev/null`.
     pub fn run(&self, hm: &Path, args: &[&str]) -> Command {
-        let mut command = Command::new(hm);
+        let mut command = self.hm(hm, &["run", "--format", "plain"]);
+        command.args(args);
         command
-            .current_dir(self.root())
-            .arg("run")
-            .args(["--format", "plain"])
-            .args(args);
+    }
+
+    /// Returns a call of `hm` in the project, its output to `/dev/null`.
+    pub fn hm(&self, hm: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(hm);
+        command.current_dir(self.root()).args(args);
         for name in ["CONFIG", "CACHE", "STATE"] {
             command.env(format!("HM_{name}_DIR"), self.folder.path().join(name));
         }

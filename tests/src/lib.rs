@@ -6,6 +6,7 @@
 //! Compiled components alone are shared, as they are expensive and never change.
 
 mod build;
+mod bytes;
 mod capture;
 mod finished;
 mod guest;
@@ -21,6 +22,7 @@ mod running;
 mod terminal;
 
 pub use build::{Build, Line, StepRun, Stream};
+pub use bytes::{COMPONENT, MODULE, assemble, graft, leb128, section, sections};
 pub use finished::Finished;
 pub use guest::guest;
 pub use invocation::{Invocation, LIMIT};

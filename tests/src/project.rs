@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -42,6 +42,10 @@ impl Project {
             path
         };
         let (path, config, home) = (make("project"), make("config"), make("home"));
+        // Compiled components are shared, so the key that seals them is too.
+        let key = config.join("seal.key");
+        fs::write(&key, [7; 32]).expect("a folder of our own");
+        fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).expect("it was just made");
         let state = base.join("state");
         make("project/.hm");
         let set: [(&str, OsString); 7] = [

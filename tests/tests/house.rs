@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// Crates that look at the whole from outside, and may use any room.
-const OUTSIDE: &[&str] = &["hm-tests", "hm-fake-cloud", "hm-bench", "xtask"];
+const OUTSIDE: &[&str] = &["hm-tests", "hm-fake-cloud", "hm-bench", "hm-fuzz", "xtask"];
 
 /// Lines of a Rust file: the most, the ninth decile, the median.
 const MOST_LINES: usize = 800;

@@ -10,6 +10,8 @@
 mod api;
 mod capability;
 mod component;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod local;
 mod sequencer;
 mod session;
@@ -23,10 +25,11 @@ pub use capability::http::{
     Credential, HttpGrant, HttpLimits, HttpNetwork, HttpProxy, Pattern, PatternError, PrivateRange,
     Resolver, SystemResolver,
 };
-pub use capability::{Grants, ImageMap, SourceGrant, VmGrant};
+pub use capability::{Grants, ImageMap, ImagePolicy, SourceGrant, VmGrant};
 pub use component::{
-    Author, CodeCache, ComponentBackend, ComponentSource, Inspection, Interface, Limits, LoadError,
-    Runtime, RuntimeConfig,
+    Author, CodeCache, ComponentBackend, ComponentFile, ComponentSource, Examined, Inspection,
+    Interface, LimitHit, LimitKey, Limits, LoadError, LoadedComponent, Runtime, RuntimeConfig,
+    Tool, Unit, WorkerEnd, worker_main,
 };
 pub use hm_plugin_protocol::{
     BuildEvent, BuildOutcome, BuildRef, BuildStatus, Plan, StepResultSummary, StepStatus,

@@ -26,7 +26,8 @@ impl LocalBackend {
         }
     }
 
-    /// Loads the embedded component. Blocks while it is compiled, once a machine.
+    /// Loads the embedded component. Blocks while it is compiled, once a machine; by the
+    /// same process of its own as any other, so that there is one way in.
     ///
     /// # Errors
     /// The engine does not work on this machine.
@@ -34,6 +35,7 @@ impl LocalBackend {
         let loaded = runtime.load(&Self::source())?;
         let grants = Grants {
             vm: Some(vm),
+            limits: runtime.limits().clone(),
             ..Grants::default()
         };
         let component = ComponentBackend::new(runtime, "local", &loaded, grants)?;

@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::failure::{Exit, Failure};
 use crate::terminal::Terminal;
 
-pub(crate) use flags::Global;
+pub(crate) use flags::{Global, duration};
 
 /// Run CI pipelines on your own machine: a graph of shell steps, each in a lightweight VM.
 #[derive(Parser)]

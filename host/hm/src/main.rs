@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod consent;
 mod failure;
+mod lock;
 mod pipelines;
 mod project;
 mod run;
@@ -13,12 +14,17 @@ mod terminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // The part of this program that starts machines: no threads, no parsing, nothing set up.
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == "__sandbox")
-    {
-        return ExitCode::from(u8::try_from(hm_vm::sandbox::spawner_main()).unwrap_or(1));
+    // The parts of this program that start machines, and that read and compile components:
+    // no threads, no parsing, nothing set up.
+    if let Some(first) = std::env::args_os().nth(1) {
+        let code = if first == "__sandbox" {
+            Some(hm_vm::sandbox::spawner_main())
+        } else {
+            hm_exec::worker_main(&first)
+        };
+        if let Some(code) = code {
+            return ExitCode::from(u8::try_from(code).unwrap_or(1));
+        }
     }
     cli::main()
 }

@@ -43,6 +43,8 @@ fn a_grant_is_given_listed_and_taken_back() {
     sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
       name     0123456789ab
       allowed  vm
+      engine   sandbox
+      images   plan
       network  host
       in       /world/project
     ");

@@ -2,8 +2,8 @@
 //! limits that a test can reach.
 
 use hm_exec::{
-    BackendError, BuildEvent, ComponentBackend, ComponentSource, ExecutionBackend, Grants,
-    HttpGrant, RunRequest, Runtime, RuntimeConfig, SourceGrant,
+    BackendError, BuildEvent, CodeCache, ComponentBackend, ComponentSource, ExecutionBackend,
+    Grants, HttpGrant, RunRequest, Runtime, RuntimeConfig, SourceGrant,
 };
 use hm_plugin_protocol::{Plan, Step};
 
@@ -23,8 +23,11 @@ pub struct Ran {
 pub fn run(lines: &[String], grant: HttpGrant) -> Ran {
     let state = tempfile::tempdir().unwrap();
     let root = tempfile::tempdir().unwrap();
+    let cache = hm_tests::shared_folder("embedded");
     let runtime = Runtime::new(RuntimeConfig {
-        code_cache: Some(hm_tests::shared_folder("embedded-code")),
+        code_cache: Some(CodeCache::new(cache.join("code"), cache.join("key"))),
+        // A test has a `main` of its own, and none that reads components.
+        worker: vec![hm_tests::hm().into()],
         ..RuntimeConfig::default()
     });
     let runtime = runtime.unwrap();

@@ -21,7 +21,16 @@ fn project(env: &str) -> Project {
 
 #[track_caller]
 fn grant(project: &Project, flags: &[&str]) {
-    let all = ["--vm", "--vm-network", "host", "--source", "--http", "none"];
+    let all = [
+        "--vm",
+        "--vm-image",
+        "host",
+        "--vm-network",
+        "host",
+        "--source",
+        "--http",
+        "none",
+    ];
     project
         .hm(["backend", "grant"])
         .arg(prober())

@@ -1,6 +1,6 @@
 //! Why there is no build, or why it ended without a verdict of its own.
 
-use crate::component::LoadError;
+use crate::component::{LimitHit, LoadError};
 
 /// Result of everything that a backend does.
 pub type Result<T> = std::result::Result<T, BackendError>;
@@ -103,7 +103,15 @@ pub enum Broken {
     Protocol(String),
     /// It went over a limit; names the limit and its value.
     #[error("went over a limit: {0}")]
-    Limit(String),
+    Limit(LimitHit),
+    /// It took longer for something than it may.
+    #[error("did not answer: {what} took longer than the limit {limit}")]
+    Slow {
+        /// What took so long.
+        what: String,
+        /// How long it may take.
+        limit: LimitHit,
+    },
     /// Its code trapped or panicked.
     #[error("crashed: {0}")]
     Trap(String),
@@ -145,6 +153,18 @@ impl BackendError {
                 | Self::Denied(_)
                 | Self::Other(_)
         )
+    }
+
+    /// Returns the limit that the backend ran into, if that is why it ended.
+    pub fn limit(&self) -> Option<&LimitHit> {
+        match self {
+            Self::Broken {
+                broken: Broken::Limit(limit) | Broken::Slow { limit, .. },
+                ..
+            }
+            | Self::Load(LoadError::Limit { limit, .. }) => Some(limit),
+            _ => None,
+        }
     }
 
     /// Returns what to do next, if this error knows.

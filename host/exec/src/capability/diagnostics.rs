@@ -13,7 +13,7 @@ impl wit::Host for State {
         let end = message.floor_char_boundary(LINE_MAX);
         let line = one_line(&message[..end]);
         let backend = self.session.backend();
-        if !self.session.count_diagnostics(line.len()) {
+        if !self.session.may_log(line.len()) {
             return Ok(());
         }
         match severity {

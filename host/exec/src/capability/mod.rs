@@ -12,5 +12,5 @@ pub(crate) mod source;
 mod state;
 pub mod vm;
 
-pub use grants::{Grants, ImageMap, SourceGrant, VmGrant};
+pub use grants::{Grants, ImageMap, ImagePolicy, SourceGrant, VmGrant};
 pub(crate) use state::State;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Interface, LoadError, LoadedComponent, Ready, Runtime, linking};
+use super::{Interface, Limits, LoadError, LoadedComponent, Ready, Runtime, linking};
 use crate::api::{BackendHandle, Capabilities, ExecutionBackend, Result, RunRequest};
 use crate::capability::Grants;
 use crate::session;
@@ -43,7 +43,7 @@ impl ComponentBackend {
         .into_iter()
         .flatten()
         .collect();
-        let ready = linking::link(runtime, loaded, &granted)?;
+        let ready = linking::link(runtime, loaded, &granted, &grants.limits)?;
         Ok(Self {
             name: name.into(),
             runtime: runtime.clone(),
@@ -77,6 +77,11 @@ impl ComponentBackend {
     /// Returns the digest of the component's bytes.
     pub(crate) fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Returns the ceilings of every build of it.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.grants.limits
     }
 
     pub(crate) fn class(&self) -> &str {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Interface;
+use super::{Interface, LimitHit, WorkerEnd};
 
 /// A component that could not be loaded. Nothing of it has run.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,32 @@ pub enum LoadError {
         name: String,
         /// In bytes.
         limit: u64,
+    },
+    /// It is no valid component, or one of a kind that hm does not take.
+    #[error("`{name}` is no valid component: {reason}")]
+    Invalid {
+        /// Path or built-in name.
+        name: String,
+        /// In the reader's words.
+        reason: String,
+    },
+    /// The process that reads or compiles it did not come to an end.
+    #[error("`{name}` could not be {what}: the process for it {why}")]
+    Worker {
+        /// Path or built-in name.
+        name: String,
+        /// "read" or "compiled".
+        what: &'static str,
+        /// How it ended.
+        why: WorkerEnd,
+    },
+    /// It wants more than it may have, before anything of it runs.
+    #[error("`{name}` went over a limit before it began: {limit}")]
+    Limit {
+        /// Path or built-in name.
+        name: String,
+        /// The limit and its value.
+        limit: LimitHit,
     },
     /// It could not be compiled.
     #[error("`{name}` could not be compiled: {reason}")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wasmparser::{KnownCustom, Parser, Payload};
+use serde::{Deserialize, Serialize};
 
 /// A component as its bytes describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,16 +11,20 @@ pub struct Inspection {
     pub digest: String,
     /// In bytes.
     pub size: u64,
+    /// The interface that makes it a backend, with its version.
+    pub contract: String,
     /// Every import, as the component names it.
     pub imports: Vec<String>,
     /// What of it needs a grant.
     pub asks: BTreeSet<Interface>,
     /// What the SDK embedded about the build; the author's words, not verified.
     pub author: Option<Author>,
+    /// What the tools that made it embedded about themselves; not verified either.
+    pub tools: Vec<Tool>,
 }
 
-/// What a component says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a component says of itself. Any characters; 64 of each at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Author {
     /// Package name.
     pub name: String,
@@ -28,6 +32,17 @@ pub struct Author {
     pub version: String,
     /// SDK and its version.
     pub sdk: String,
+}
+
+/// A tool that had a part in making a component. Any characters; 64 of each at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// `language`, `processed-by` or `sdk`, as a rule.
+    pub role: String,
+    /// What it calls itself.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// A capability that needs the user's grant.
@@ -106,29 +121,4 @@ pub(super) fn classify(import: &str) -> Option<Import> {
         }
         _ => None,
     }
-}
-
-/// Returns what the SDK put into the custom section `hm-plugin`: name, version and SDK,
-/// separated by NUL. The section sits in the core module inside the component.
-pub(super) fn author(bytes: &[u8]) -> Option<Author> {
-    let mut payloads = Parser::new(0).parse_all(bytes);
-    // The component has been compiled by now: what does not parse is no author.
-    let section = payloads.find_map(|payload| match payload {
-        Ok(Payload::CustomSection(section))
-            if section.name() == "hm-plugin"
-                && matches!(section.as_known(), KnownCustom::Unknown) =>
-        {
-            Some(section)
-        }
-        _ => None,
-    })?;
-    let mut words = section.data().split(|&byte| byte == 0).map(|word| {
-        let text: String = String::from_utf8_lossy(word).chars().take(64).collect();
-        crate::sequencer::clean::one_line(&text)
-    });
-    Some(Author {
-        name: words.next()?,
-        version: words.next()?,
-        sdk: words.next().unwrap_or_default(),
-    })
 }

@@ -5,7 +5,7 @@ use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use super::bindings::{BackendPre, hm};
-use super::{Interface, LoadError, LoadedComponent, Runtime};
+use super::{Interface, LimitHit, Limits, LoadError, LoadedComponent, Runtime};
 use crate::capability::State;
 
 /// A component that was linked with exactly what was granted.
@@ -16,6 +16,7 @@ pub(super) fn link(
     runtime: &Runtime,
     loaded: &LoadedComponent,
     granted: &[Interface],
+    limits: &Limits,
 ) -> Result<Ready, LoadError> {
     let inspection = loaded.inspection();
     let missing: Vec<_> = inspection
@@ -31,6 +32,7 @@ pub(super) fn link(
             missing,
         });
     }
+    check_needs(loaded, limits)?;
     let is_inert = inspection
         .imports
         .iter()
@@ -45,6 +47,37 @@ pub(super) fn link(
         .instantiate_pre(&loaded.component)
         .map_err(mismatch)?;
     BackendPre::new(pre).map_err(mismatch)
+}
+
+/// Refuses what wants more than its limits before there is a store.
+fn check_needs(loaded: &LoadedComponent, limits: &Limits) -> Result<(), LoadError> {
+    let name = || loaded.name().to_owned();
+    let Some(needs) = loaded.component.resources_required() else {
+        return Err(LoadError::Invalid {
+            name: name(),
+            reason: "it imports core modules, which hm does not offer".into(),
+        });
+    };
+    let bytes = needs
+        .max_initial_memory_size
+        .map_or(0, |pages| u128::from(pages) << 16);
+    let elements = needs.max_initial_table_size.unwrap_or(0);
+    let over = [
+        (needs.num_memories as usize > limits.memories, "memories"),
+        (needs.num_tables as usize > limits.tables, "tables"),
+        (bytes > limits.memory_bytes as u128, "memory"),
+        (
+            u128::from(elements) > limits.table_elements as u128,
+            "table-elements",
+        ),
+    ];
+    match over.into_iter().find(|(is_over, _)| *is_over) {
+        None => Ok(()),
+        Some((_, key)) => Err(LoadError::Limit {
+            name: name(),
+            limit: LimitHit::of(key, limits),
+        }),
+    }
 }
 
 fn linker(

@@ -1,20 +1,18 @@
 //! The engine of the process, and how a component's bytes become code.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
-use sha2::{Digest, Sha256};
+use wasmtime::Engine;
 use wasmtime::component::Component;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::{Config, Engine, Strategy};
 
+use super::code_cache::{Compiled, Name};
 use super::inspection::{self, Import};
-use super::{CodeCache, Inspection, Limits, LoadError};
+use super::worker::{Report, Worker, WorkerError};
+use super::{CodeCache, ComponentFile, ComponentSource, Inspection, Limits, LoadError, engine};
+use crate::sequencer::clean::one_line;
 
 /// How often the guest's code is interrupted to look at its limits.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -23,36 +21,54 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 const CONTRACT_EXPORT: &str = "hm:backend/execution-backend@0.1.0";
 
 /// How the engine is set up.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RuntimeConfig {
     /// Where compiled code is kept; none compiles at each load.
-    pub code_cache: Option<PathBuf>,
+    pub code_cache: Option<CodeCache>,
     /// For every component that this runtime runs.
     pub limits: Limits,
+    /// The program that calls [`worker_main`](crate::worker_main) with its last argument,
+    /// and the arguments before that one: it reads and compiles components, so that hostile
+    /// bytes can hurt nothing else.
+    pub worker: Vec<OsString>,
 }
 
-/// The engine of the process: compiles components and runs them.
+impl Default for RuntimeConfig {
+    /// No cache, the default limits, and this very program as the worker.
+    fn default() -> Self {
+        Self {
+            code_cache: None,
+            limits: Limits::default(),
+            worker: vec!["/proc/self/exe".into()],
+        }
+    }
+}
+
+/// The engine of the process: has components read and compiled, and runs them.
 pub struct Runtime {
     engine: Engine,
+    fingerprint: [u8; 32],
     cache: Option<CodeCache>,
     limits: Limits,
+    worker: Worker,
 }
 
-/// Where a component's bytes come from.
-#[derive(Debug, Clone)]
-pub enum ComponentSource {
-    /// A file, read once and whole.
-    File(PathBuf),
-    /// In this program.
-    Embedded {
-        /// For messages.
-        name: &'static str,
-        /// The component.
-        bytes: &'static [u8],
-    },
+/// A component of which is known what it asks for. Nothing of it was compiled for that.
+pub struct Examined {
+    file: ComponentFile,
+    report: Report,
+    inspection: Arc<Inspection>,
+    compiled: Option<Compiled>,
 }
 
-/// A component that was compiled and inspected. Nothing of it has run.
+impl Examined {
+    /// Returns what the component is and asks for.
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+}
+
+/// A component whose code is at hand. Nothing of it has run.
 #[derive(Clone)]
 pub struct LoadedComponent {
     pub(super) component: Component,
@@ -78,8 +94,7 @@ impl Runtime {
     /// # Errors
     /// The engine does not work on this machine.
     pub fn new(config: RuntimeConfig) -> Result<Arc<Self>, LoadError> {
-        let engine =
-            Engine::new(&settings()).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        let engine = engine::new()?;
         let weak = engine.weak();
         std::thread::Builder::new()
             .name("hm-epoch".into())
@@ -92,11 +107,12 @@ impl Runtime {
                 }
             })
             .map_err(|error| LoadError::Engine(format!("cannot start a thread: {error}")))?;
-        let cache = config.code_cache.map(CodeCache::new);
         Ok(Arc::new(Self {
+            fingerprint: engine::fingerprint(&engine),
             engine,
-            cache,
+            cache: config.code_cache,
             limits: config.limits,
+            worker: Worker::new(config.worker),
         }))
     }
 
@@ -109,183 +125,194 @@ impl Runtime {
         &self.engine
     }
 
-    /// Reads, compiles (or takes from the cache) and inspects a component. Blocks for as
-    /// long as compiling takes; nothing of the component runs.
+    /// Reads a component's bytes once, so that they have a digest. Parses nothing.
     ///
     /// # Errors
-    /// The file is no component, no backend, or imports what no grant can give.
-    pub fn load(&self, source: &ComponentSource) -> Result<LoadedComponent, LoadError> {
-        let (name, bytes) = self.read(source)?;
-        recognise(&name, &bytes)?;
-        let digest = hex::encode(Sha256::digest(&bytes));
-        let component = self.compile(&name, &digest, &bytes)?;
-        let inspection = self.inspect(&name, digest, &bytes, &component)?;
-        Ok(LoadedComponent {
-            component,
-            name,
-            inspection: Arc::new(inspection),
-        })
+    /// The file cannot be read, or its first bytes are no component's.
+    pub fn read(&self, source: &ComponentSource) -> Result<ComponentFile, LoadError> {
+        ComponentFile::read(source, self.limits.file_bytes)
     }
 
-    fn read<'a>(
-        &self,
-        source: &'a ComponentSource,
-    ) -> Result<(String, std::borrow::Cow<'a, [u8]>), LoadError> {
-        let path = match source {
-            ComponentSource::Embedded { name, bytes } => {
-                return Ok(((*name).to_owned(), (*bytes).into()));
-            }
-            ComponentSource::File(path) => path,
-        };
-        let failed = |source| LoadError::Read {
-            path: path.clone(),
-            source,
-        };
-        let name = crate::sequencer::clean::one_line(&path.display().to_string());
-        let limit = self.limits.file_bytes;
-        // A pipe that nobody writes to would hold up an ordinary open for ever.
-        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-        let file = File::options()
-            .read(true)
-            .custom_flags(nonblocking)
-            .open(path)
-            .map_err(failed)?;
-        let kind = file.metadata().map_err(failed)?;
-        if kind.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        if !kind.is_file() {
-            let what = "no regular file".into();
-            return Err(LoadError::NotAComponent { name, what });
-        }
-        if kind.len() > limit {
-            return Err(LoadError::TooLarge { name, limit });
-        }
-        let mut bytes = Vec::with_capacity(kind.len() as usize);
-        // One more than allowed, for a file that grows while it is read.
-        file.take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        if bytes.len() as u64 > limit {
-            return Err(LoadError::TooLarge { name, limit });
-        }
-        Ok((name, bytes.into()))
-    }
-
-    fn compile(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Component, LoadError> {
-        if let Some(component) = self
+    /// Finds out what a component is and asks for: from the sealed cache, or else in a
+    /// process of its own. Nothing of it is compiled or run. Blocks.
+    ///
+    /// # Errors
+    /// It is no valid component, no backend, or imports what no grant can give.
+    pub fn examine(&self, file: ComponentFile) -> Result<Examined, LoadError> {
+        let compiled = self
             .cache
             .as_ref()
-            .and_then(|cache| cache.get(&self.engine, digest))
-        {
-            return Ok(component);
-        }
-        let component =
-            Component::from_binary(&self.engine, bytes).map_err(|error| LoadError::Compile {
-                name: name.into(),
-                reason: format!("{error:#}"),
-            })?;
-        if let Some(cache) = &self.cache {
-            cache.put(&self.engine, digest, &component);
-        }
-        Ok(component)
-    }
-
-    fn inspect(
-        &self,
-        name: &str,
-        digest: String,
-        bytes: &[u8],
-        component: &Component,
-    ) -> Result<Inspection, LoadError> {
-        let ty = component.component_type();
-        if !ty
-            .exports(&self.engine)
-            .any(|(export, _)| export == CONTRACT_EXPORT)
-        {
-            return Err(LoadError::NotABackend {
-                name: name.into(),
-                missing: CONTRACT_EXPORT.into(),
-            });
-        }
-        let mut imports = Vec::new();
-        let mut asks = std::collections::BTreeSet::new();
-        for (import, item) in ty.imports(&self.engine) {
-            // An instance without functions and resources only names types.
-            let is_types = match &item.ty {
-                ComponentItem::ComponentInstance(instance) => {
-                    !instance.exports(&self.engine).any(|(_, item)| {
-                        matches!(
-                            item.ty,
-                            ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_)
-                        )
-                    })
-                }
-                _ => false,
-            };
-            imports.push(import.to_owned());
-            match inspection::classify(import) {
-                Some(Import::Asks(interface)) if !is_types => {
-                    asks.insert(interface);
-                }
-                Some(_) => {}
-                None if is_types => {}
-                None => {
-                    return Err(LoadError::UnknownImport {
-                        name: name.into(),
-                        import: crate::sequencer::clean::one_line(import),
-                        offered: inspection::OFFERED.into(),
-                    });
-                }
-            }
-        }
-        Ok(Inspection {
-            digest: format!("sha256:{digest}"),
-            size: bytes.len() as u64,
-            imports,
-            asks,
-            author: inspection::author(bytes),
+            .and_then(|cache| cache.get(self.name_of(&file)));
+        let report = match &compiled {
+            Some(compiled) => compiled.report.clone(),
+            None => self
+                .worker
+                .inspect(file.bytes())
+                .map_err(|error| load_error(&file, "read", error))?,
+        };
+        let inspection = judge(&file, &report)?;
+        Ok(Examined {
+            file,
+            report,
+            inspection: Arc::new(inspection),
+            compiled,
         })
     }
+
+    /// Turns a component into code: takes it from the sealed cache, or has it compiled in a
+    /// process of its own. Nothing of it runs. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be compiled.
+    pub fn compile(&self, examined: Examined) -> Result<LoadedComponent, LoadError> {
+        let Examined {
+            file,
+            report,
+            inspection,
+            compiled,
+        } = examined;
+        let cached = compiled.and_then(|compiled| self.use_cached(&file, &compiled));
+        let component = match cached {
+            Some(component) => component,
+            None => {
+                let code = self
+                    .worker
+                    .compile(file.bytes())
+                    .map_err(|error| load_error(&file, "compiled", error))?;
+                let component = self.deserialize(&code).map_err(LoadError::Engine)?;
+                if let Some(cache) = &self.cache {
+                    cache.put(self.name_of(&file), &report, &code);
+                }
+                component
+            }
+        };
+        self.check(&file, &report, &component)?;
+        Ok(LoadedComponent {
+            component,
+            name: file.name().to_owned(),
+            inspection,
+        })
+    }
+
+    /// Does all of the above in a row, for components that need nobody's consent.
+    ///
+    /// # Errors
+    /// See [`read`](Self::read), [`examine`](Self::examine) and [`compile`](Self::compile).
+    pub fn load(&self, source: &ComponentSource) -> Result<LoadedComponent, LoadError> {
+        self.compile(self.examine(self.read(source)?)?)
+    }
+
+    /// Returns the imports of a component that was compiled here before, by its digest
+    /// (`sha256:` and 64 hex digits).
+    pub fn remembered_imports(&self, digest: &str) -> Option<Vec<String>> {
+        let raw = hex::decode(digest.strip_prefix("sha256:")?).ok()?;
+        let name = Name {
+            digest: raw.as_slice().try_into().ok()?,
+            engine: &self.fingerprint,
+        };
+        let report = self.cache.as_ref()?.get(name)?.report;
+        Some(
+            report
+                .imports
+                .into_iter()
+                .map(|import| import.name)
+                .collect(),
+        )
+    }
+
+    fn name_of<'a>(&'a self, file: &'a ComponentFile) -> Name<'a> {
+        Name {
+            digest: file.raw_digest(),
+            engine: &self.fingerprint,
+        }
+    }
+
+    fn use_cached(&self, file: &ComponentFile, compiled: &Compiled) -> Option<Component> {
+        match self.deserialize(compiled.code()) {
+            Ok(component) => Some(component),
+            Err(why) => {
+                if let Some(cache) = &self.cache {
+                    cache.discard(self.name_of(file), &one_line(&why));
+                }
+                None
+            }
+        }
+    }
+
+    fn deserialize(&self, code: &[u8]) -> Result<Component, String> {
+        // SAFETY: the bytes are what this user's worker compiled a moment ago, or an entry
+        // that this user's `hm` sealed with a key that only this user can read, checked in
+        // these very bytes. The engine itself refuses code of another version or of other
+        // settings.
+        unsafe { Component::deserialize(&self.engine, code) }.map_err(|error| format!("{error:#}"))
+    }
+
+    /// Holds the code against what was found in the bytes.
+    fn check(
+        &self,
+        file: &ComponentFile,
+        report: &Report,
+        component: &Component,
+    ) -> Result<(), LoadError> {
+        let ty = component.component_type();
+        let compiled: BTreeSet<_> = ty.imports(&self.engine).map(|(name, _)| name).collect();
+        let read: BTreeSet<_> = report.imports.iter().map(|i| i.name.as_str()).collect();
+        if compiled != read {
+            return Err(LoadError::Compile {
+                name: file.name().to_owned(),
+                reason: "its code has other imports than its bytes".into(),
+            });
+        }
+        Ok(())
+    }
 }
 
-/// The part of WebAssembly that backends may use: what is stable, and component-model
-/// async (reference `sandbox`, section 3).
-fn settings() -> Config {
-    let mut config = Config::new();
-    config
-        .strategy(Strategy::Cranelift)
-        .epoch_interruption(true)
-        .max_wasm_stack(512 << 10)
-        .async_stack_size(2 << 20)
-        .wasm_memory64(false)
-        .wasm_relaxed_simd(false)
-        .wasm_custom_page_sizes(false)
-        // Else an environment variable decides.
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
-    config
+fn load_error(file: &ComponentFile, what: &'static str, error: WorkerError) -> LoadError {
+    let name = file.name().to_owned();
+    match error {
+        WorkerError::Refused(reason) if what == "read" => LoadError::Invalid { name, reason },
+        WorkerError::Refused(reason) => LoadError::Compile { name, reason },
+        WorkerError::Ended(why) => LoadError::Worker { name, what, why },
+    }
 }
 
-/// Refuses what is not a component binary, by the name of what it is.
-fn recognise(name: &str, bytes: &[u8]) -> Result<(), LoadError> {
-    use wasmparser::Parser;
-    let what = if Parser::is_component(bytes) && Engine::detect_precompiled(bytes).is_none() {
-        return Ok(());
-    } else if bytes.is_empty() {
-        "an empty file"
-    } else if Engine::detect_precompiled(bytes).is_some() {
-        "compiled machine code, which is never loaded from a file"
-    } else if Parser::is_core_wasm(bytes) {
-        "a core module"
-    } else if bytes.trim_ascii_start().starts_with(b"(") {
-        "WebAssembly text"
-    } else if bytes.starts_with(b"\x7fELF") {
-        "a native program"
-    } else {
-        "no WebAssembly"
-    };
-    Err(LoadError::NotAComponent {
-        name: name.into(),
-        what: what.into(),
+/// Judges what was found in a component's bytes.
+fn judge(file: &ComponentFile, report: &Report) -> Result<Inspection, LoadError> {
+    let name = || file.name().to_owned();
+    let mut asks = BTreeSet::new();
+    for import in &report.imports {
+        match inspection::classify(&import.name) {
+            Some(Import::Asks(interface)) if !import.is_types => {
+                asks.insert(interface);
+            }
+            Some(_) => {}
+            None if import.is_types => {}
+            None => {
+                return Err(LoadError::UnknownImport {
+                    name: name(),
+                    import: one_line(&import.name),
+                    offered: inspection::OFFERED.into(),
+                });
+            }
+        }
+    }
+    if !report
+        .exports
+        .iter()
+        .any(|export| export == CONTRACT_EXPORT)
+    {
+        return Err(LoadError::NotABackend {
+            name: name(),
+            missing: CONTRACT_EXPORT.into(),
+        });
+    }
+    Ok(Inspection {
+        digest: file.digest(),
+        size: file.size(),
+        contract: CONTRACT_EXPORT.into(),
+        imports: report.imports.iter().map(|i| i.name.clone()).collect(),
+        asks,
+        author: report.author.clone(),
+        tools: report.tools.clone(),
     })
 }

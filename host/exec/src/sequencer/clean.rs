@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 /// Returns text on one line: line ends become `⏎`, everything that a terminal would act
 /// on or hide becomes visible.
 pub(crate) fn one_line(text: &str) -> String {
@@ -10,6 +12,31 @@ pub(crate) fn one_line(text: &str) -> String {
     for c in text.trim_end_matches(['\n', '\r']).chars() {
         match c {
             '\n' => out.push('⏎'),
+            c => push(c, &mut out),
+        }
+    }
+    out
+}
+
+/// Makes every text of a JSON value harmless, names of members included. Line ends stay: JSON
+/// itself keeps them in their string. The value is as deep as its reader allowed.
+pub(super) fn harmless(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(visible(&text)),
+        Value::Array(items) => items.into_iter().map(harmless).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (visible(&name), harmless(value)))
+            .collect(),
+        value => value,
+    }
+}
+
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push(c),
             c => push(c, &mut out),
         }
     }
@@ -132,6 +159,15 @@ mod tests {
             "a\\u{202e}b\\u{9b}c\n"
         );
         assert_eq!(one_line("a\nb\u{1b}[31m\tc\r\n"), "a⏎b\\x1b[31m\tc");
+    }
+
+    #[test]
+    fn json_is_clean_at_every_depth() {
+        let value = serde_json::json!({"a\u{1b}": ["b\u{202e}\n", {"c": "\u{9b}", "d": 1}]});
+        assert_eq!(
+            harmless(value),
+            serde_json::json!({"a\\x1b": ["b\\u{202e}\n", {"c": "\\u{9b}", "d": 1}]})
+        );
     }
 
     #[test]

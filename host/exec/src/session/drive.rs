@@ -46,7 +46,7 @@ pub(crate) async fn start(
     backend: &ComponentBackend,
     mut request: RunRequest,
 ) -> Result<BackendHandle> {
-    let limits = backend.runtime().limits().clone();
+    let limits = backend.limits().clone();
     request.plan.apply_env(&request.env);
     if let Some(name) = request.secrets.missing(&request.plan) {
         return Err(BackendError::Rejected {
@@ -112,8 +112,7 @@ fn session(
         graph,
         is_observer: false,
         watch: request.options.watch,
-        free_events: limits.free_events,
-        output_bytes: limits.output_bytes,
+        limits: limits.clone(),
     });
     Arc::new(Session::new(
         backend.name().to_owned(),
@@ -122,7 +121,7 @@ fn session(
         wishes,
         lent,
         request.options.parallelism,
-        limits.diagnostics_bytes,
+        limits.clone(),
     ))
 }
 
@@ -163,6 +162,7 @@ fn lend(
             keys: request.options.keys.clone(),
             source,
             readable: grants.secrets.clone(),
+            limits: grants.limits.clone(),
         })
     });
     let http = grants
@@ -217,6 +217,7 @@ impl Build {
             tracing::warn!("the output of a command did not end; what is left of it is not shown");
         }
         let ended = session.add_largest(ended).await;
+        session.tell_dropped(session.diagnostics.dropped());
         let result = session.conclude(ended, timeout, has_begun);
         if has_begun {
             let verdict = match &result {

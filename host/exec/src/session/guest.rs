@@ -3,13 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 use tokio_util::sync::PollSender;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{FutureConsumer, Lift, Source, StreamConsumer, StreamResult};
 
 use super::Session;
+use super::bucket::Bucket;
 use crate::component::bindings::hm::backend::events::BuildEvent;
 use crate::component::bindings::hm::backend::types::StepStatus;
 use crate::sequencer::{Entry, Violation};
@@ -23,6 +26,10 @@ const BATCH: usize = 64;
 pub(super) struct Events {
     session: Arc<Session>,
     queue: PollSender<Vec<Entry>>,
+    /// Of notices and custom events, which no order table bounds.
+    bucket: Bucket,
+    /// What was taken too fast is waited for before the next is read.
+    wait: Option<Pin<Box<Sleep>>>,
     /// Tells that the stream has ended; with it the violation, if that broke it.
     ended: Option<oneshot::Sender<Result<(), Violation>>>,
 }
@@ -33,9 +40,13 @@ impl Events {
         ended: oneshot::Sender<Result<(), Violation>>,
     ) -> Self {
         let queue = PollSender::new(session.queue.clone());
+        let limits = session.limits();
+        let bucket = Bucket::new(limits.free_events_rate, limits.free_events_burst);
         Self {
             session,
             queue,
+            bucket,
+            wait: None,
             ended: Some(ended),
         }
     }
@@ -51,6 +62,13 @@ impl<D: 'static> StreamConsumer<D> for Events {
         mut source: Source<'_, BuildEvent>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        if let Some(wait) = &mut self.wait {
+            match wait.as_mut().poll(cx) {
+                Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => self.wait = None,
+            }
+        }
         match self.queue.poll_reserve(cx) {
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
@@ -61,8 +79,9 @@ impl<D: 'static> StreamConsumer<D> for Events {
         source.read(&mut store, &mut events)?;
         let mut entries = Vec::with_capacity(events.len());
         let mut broken = Ok(());
-        {
+        let counted = {
             let mut ledger = self.session.ledger();
+            let before = ledger.free_events();
             for event in events {
                 self.session.note_end(&event);
                 broken = ledger.take(event, &mut entries);
@@ -70,11 +89,16 @@ impl<D: 'static> StreamConsumer<D> for Events {
                     break;
                 }
             }
+            ledger.free_events() - before
+        };
+        if counted > 0 {
+            let wait = self.bucket.owe(counted, Instant::now());
+            self.wait = wait.map(|wait| Box::pin(tokio::time::sleep(wait)));
         }
         // What came before a violation did happen.
         let _ = self.queue.send_item(entries);
-        if let Err(violation) = broken {
-            return Poll::Ready(Err(violation.into()));
+        if let Err(fault) = broken {
+            return Poll::Ready(Err(fault.into()));
         }
         Poll::Ready(Ok(StreamResult::Completed))
     }

@@ -13,7 +13,7 @@ use super::{Session, conversion};
 use crate::api::{BackendError, Broken, Wish};
 use crate::capability::State;
 use crate::component::bindings::hm::backend::types as wit;
-use crate::component::{Limits, Ready, Runtime, TICK};
+use crate::component::{LimitHit, Limits, Ready, Runtime, STACK_BYTES, TICK};
 use crate::sequencer::Violation;
 use crate::sequencer::clean::one_line;
 
@@ -41,13 +41,25 @@ enum Phase {
 }
 
 impl Phase {
-    fn limit(self, limits: &Limits) -> Option<(Duration, &'static str)> {
+    /// Returns the key of the limit on it, and what it is called.
+    fn limit(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Instantiating => Some((limits.instantiate, "instantiation")),
-            Self::Describing => Some((limits.describe, "`describe`")),
-            Self::Starting => Some((limits.start, "`start`")),
+            Self::Instantiating => Some(("instantiate", "its instantiation")),
+            Self::Describing => Some(("describe", "`describe`")),
+            Self::Starting => Some(("start", "`start`")),
             Self::Running => None,
-            Self::Concluding => Some((limits.outcome, "the outcome, after the end of the events,")),
+            Self::Concluding => Some(("outcome", "the outcome, after the end of the events,")),
+        }
+    }
+
+    /// Returns how long it may take.
+    fn time(self, limits: &Limits) -> Option<Duration> {
+        match self {
+            Self::Instantiating => Some(limits.instantiate),
+            Self::Describing => Some(limits.describe),
+            Self::Starting => Some(limits.start),
+            Self::Running => None,
+            Self::Concluding => Some(limits.outcome),
         }
     }
 }
@@ -62,7 +74,7 @@ pub(super) async fn run(
     asks_vm: bool,
     taken: oneshot::Sender<()>,
 ) -> Ended {
-    let limits = runtime.limits();
+    let limits = session.limits();
     let mut store = match store(runtime, session) {
         Ok(store) => store,
         Err(error) => return Ended::Error(session.broken(Broken::Host(format!("{error:#}")))),
@@ -74,10 +86,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             ended = work => ended,
-            (limit, what) = overrun(phases, limits) => {
-                let text = format!("{what} took longer than {} s", limit.as_secs());
-                Ok(Ended::Error(session.broken(Broken::Silent(text))))
-            }
+            phase = overrun(phases, limits) => Ok(Ended::Error(session.overran(phase))),
             limit = session.exceeded() => {
                 Ok(Ended::Error(session.broken(Broken::Limit(limit))))
             }
@@ -89,13 +98,13 @@ pub(super) async fn run(
         return Ended::Error(session.broken(Broken::Limit(limit)));
     }
     ended.unwrap_or_else(|error| {
-        let hit = store.data().limiter.hit().map(str::to_owned);
+        let hit = store.data().limiter.hit().cloned();
         Ended::Error(session.broken_by(&error, hit, limits))
     })
 }
 
 fn store(runtime: &Runtime, session: &Arc<Session>) -> wasmtime::Result<Store<State>> {
-    let limits = runtime.limits();
+    let limits = session.limits();
     let mut store = Store::new(runtime.engine(), State::new(limits, session.clone()));
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(limits.call_bytes);
@@ -230,12 +239,12 @@ fn check_name(description: &wit::Description) -> Result<(), Violation> {
 }
 
 /// Returns when the guest takes longer for something than it may.
-async fn overrun(mut phases: watch::Receiver<Phase>, limits: &Limits) -> (Duration, &'static str) {
+async fn overrun(mut phases: watch::Receiver<Phase>, limits: &Limits) -> Phase {
     loop {
         let phase = *phases.borrow_and_update();
-        match phase.limit(limits) {
-            Some((limit, what)) => tokio::select! {
-                () = tokio::time::sleep(limit) => return (limit, what),
+        match phase.time(limits) {
+            Some(limit) => tokio::select! {
+                () = tokio::time::sleep(limit) => return phase,
                 changed = phases.changed() => if changed.is_err() { std::future::pending().await },
             },
             None => {
@@ -267,44 +276,65 @@ impl Session {
         self.broken(Broken::Protocol(violation.0))
     }
 
+    /// Says that the guest took too long for something.
+    fn overran(&self, phase: Phase) -> BackendError {
+        let Some((key, what)) = phase.limit() else {
+            return self.broken(Broken::Silent("it took too long".into()));
+        };
+        self.broken(Broken::Slow {
+            what: what.into(),
+            limit: LimitHit::of(key, self.limits()),
+        })
+    }
+
     /// Says why the guest's code ended.
     fn broken_by(
         &self,
         error: &wasmtime::Error,
-        hit: Option<String>,
+        hit: Option<LimitHit>,
         limits: &Limits,
     ) -> BackendError {
         if let Some(violation) = error.downcast_ref::<Violation>() {
             return self.broke_protocol(violation.clone());
         }
-        if let Some(limit) = hit {
-            return self.broken(Broken::Limit(limit));
+        if let Some(hit) = hit.or_else(|| error.downcast_ref::<LimitHit>().cloned()) {
+            return self.broken(Broken::Limit(hit));
         }
         let text = format!("{error:#}");
         tracing::debug!(target: "hm::backend", "{}", one_line(&text));
-        let broken = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => {
-                Broken::Limit(format!("processor time {} s", limits.cpu.as_secs()))
-            }
-            Some(Trap::StackOverflow) => Broken::Limit("stack 512 KiB".into()),
-            Some(trap) => Broken::Trap(match self.last_words() {
-                Some(words) => words,
-                None => one_line(&trap.to_string()),
-            }),
-            None if text.contains("hostcalls") => {
-                Broken::Limit(format!("one call's data {} MiB", limits.call_bytes >> 20))
-            }
-            None if text.contains("handle limit") => {
-                Broken::Limit(format!("handles {}", limits.handles))
-            }
-            None if text.contains("no free keys") => {
-                Broken::Limit(format!("handles {}", limits.concurrent))
-            }
-            None if text.contains("resource limit exceeded") => {
-                Broken::Limit(one_line(&error.root_cause().to_string()))
-            }
-            None => Broken::Trap(one_line(&error.root_cause().to_string())),
-        };
-        self.broken(broken)
+        if let Some(hit) = engine_limit(error, &text, limits) {
+            return self.broken(Broken::Limit(hit));
+        }
+        self.broken(Broken::Trap(match error.downcast_ref::<Trap>() {
+            Some(trap) => self
+                .last_words()
+                .unwrap_or_else(|| one_line(&trap.to_string())),
+            None => one_line(&error.root_cause().to_string()),
+        }))
     }
+}
+
+/// Returns the limit that the engine held, told by its error. Most of them have no type of
+/// their own.
+fn engine_limit(error: &wasmtime::Error, text: &str, limits: &Limits) -> Option<LimitHit> {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => return Some(LimitHit::of("cpu", limits)),
+        Some(Trap::StackOverflow) => {
+            return Some(LimitHit::fixed(format!("stack {} KiB", STACK_BYTES >> 10)));
+        }
+        Some(_) => return None,
+        None => {}
+    }
+    let key = [
+        ("hostcalls", "call-data"),
+        ("handle limit", "handles"),
+        ("no free keys", "tasks"),
+        ("memory count too high", "memories"),
+        ("table count too high", "tables"),
+        ("instance count too high", "instances"),
+    ]
+    .into_iter()
+    .find(|(words, _)| text.contains(words))
+    .map(|(_, key)| key)?;
+    Some(LimitHit::of(key, limits))
 }

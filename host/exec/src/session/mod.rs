@@ -1,6 +1,8 @@
 //! One build: one store, one task, and what they share.
 
+mod bucket;
 mod conversion;
+mod diagnostics;
 mod drive;
 mod guest;
 mod instance;
@@ -20,11 +22,9 @@ use crate::capability::http::HttpSession;
 use crate::capability::source::SourceTree;
 use crate::capability::vm::{CallError, VmSession};
 use crate::component::bindings::hm::backend::vm::VmError;
-use crate::sequencer::{Entry, Ledger, Mask, Queue, Violation};
-
-/// Host calls in flight at one time, besides two a step that may run at once (reference
-/// `sandbox`, section 6).
-const CALLS_MAX: usize = 128;
+use crate::component::{LimitHit, Limits};
+use crate::sequencer::{Entry, Ledger, Mask, Queue};
+use diagnostics::Diagnostics;
 
 /// What the store, the machines and the task of a build share.
 pub(crate) struct Session {
@@ -37,13 +37,11 @@ pub(crate) struct Session {
     mask: Option<Arc<Mask>>,
     refusals: Refusals,
     /// A limit that was passed outside of the guest's code.
-    exceeded: watch::Sender<Option<String>>,
+    exceeded: watch::Sender<Option<LimitHit>>,
+    limits: Limits,
     calls: AtomicUsize,
     calls_max: usize,
-    diagnostics: AtomicUsize,
-    diagnostics_max: usize,
-    /// The last error that the guest logged: a panic's message, as a rule.
-    last_words: Mutex<Option<String>>,
+    diagnostics: Diagnostics,
     /// Tasks that read what commands print.
     pub(crate) pumps: TaskTracker,
 }
@@ -70,7 +68,7 @@ impl Session {
         wish: watch::Receiver<Wish>,
         mut lent: Lent,
         parallelism: u32,
-        diagnostics_max: usize,
+        limits: Limits,
     ) -> Self {
         let secrets = std::mem::take(&mut lent.secrets);
         let http = lent.http.iter().flat_map(|http| http.hidden());
@@ -86,10 +84,9 @@ impl Session {
             refusals: Refusals::default(),
             exceeded: watch::Sender::new(None),
             calls: AtomicUsize::new(0),
-            calls_max: CALLS_MAX + 2 * parallelism as usize,
-            diagnostics: AtomicUsize::new(0),
-            diagnostics_max,
-            last_words: Mutex::new(None),
+            calls_max: limits.calls + 2 * parallelism as usize,
+            diagnostics: Diagnostics::new(&limits),
+            limits,
             pumps: TaskTracker::new(),
         }
     }
@@ -137,8 +134,8 @@ impl Session {
         text
     }
 
-    /// Ends the build because a limit was passed; says which, with its value.
-    pub(crate) fn exceed(&self, limit: String) {
+    /// Ends the build because a limit was passed.
+    pub(crate) fn exceed(&self, limit: LimitHit) {
         self.exceeded.send_if_modified(|first| {
             let is_first = first.is_none();
             first.get_or_insert(limit);
@@ -147,12 +144,12 @@ impl Session {
     }
 
     /// Returns the first limit that was passed, if one was.
-    fn passed_limit(&self) -> Option<String> {
+    fn passed_limit(&self) -> Option<LimitHit> {
         self.exceeded.borrow().clone()
     }
 
     /// Returns the first limit that was passed, once one is.
-    async fn exceeded(&self) -> String {
+    async fn exceeded(&self) -> LimitHit {
         let mut limits = self.exceeded.subscribe();
         let limit = match limits.wait_for(Option::is_some).await {
             Ok(limit) => limit.clone(),
@@ -173,10 +170,10 @@ impl Session {
     }
 
     /// Counts a host call, as long as the returned guard lives.
-    pub(crate) fn enter(self: &Arc<Self>) -> Result<(Arc<Self>, Call), Violation> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<(Arc<Self>, Call), LimitHit> {
         let call = Call(self.clone());
         if self.calls.fetch_add(1, Ordering::Relaxed) >= self.calls_max {
-            return Err(Violation(format!("calls in flight {}", self.calls_max)));
+            return Err(LimitHit::of("calls", &self.limits));
         }
         Ok((self.clone(), call))
     }
@@ -208,24 +205,34 @@ impl Session {
         }
     }
 
-    /// Counts the bytes of a diagnostic line; false once a run has had its share.
-    pub(crate) fn count_diagnostics(&self, bytes: usize) -> bool {
-        self.diagnostics.fetch_add(bytes.max(64), Ordering::Relaxed) < self.diagnostics_max
+    /// Returns the ceilings of this build.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Counts a line of diagnostics of so many bytes, and tells whether it may be shown.
+    pub(crate) fn may_log(&self, bytes: usize) -> bool {
+        let dropped = self.diagnostics.admit(bytes);
+        if let Some(dropped) = dropped {
+            self.tell_dropped(dropped);
+        }
+        dropped.is_some()
+    }
+
+    fn tell_dropped(&self, lines: u64) {
+        if lines > 0 {
+            let backend = self.backend();
+            tracing::warn!(target: "hm::backend", backend, "{lines} lines dropped");
+        }
     }
 
     /// Remembers an error that the guest logged, to be shown beside a bare trap.
     pub(crate) fn note_last_words(&self, line: String) {
-        *self
-            .last_words
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(line);
+        self.diagnostics.note_last_words(line);
     }
 
     fn last_words(&self) -> Option<String> {
-        self.last_words
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.diagnostics.last_words()
     }
 
     /// True once the host wants the build to stop, and why.

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 /// Where hm keeps what outlives a run. Found without the repository's help.
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
-    /// `config.toml`, `grants.toml`.
+    /// `config.toml`, `grants.toml`, `seal.key`.
     pub(crate) config: Folder,
     /// Compiled components.
     pub(crate) cache: Folder,
@@ -45,6 +45,12 @@ impl Folders {
     /// Returns where compiled components are kept.
     pub(crate) fn components(&self) -> PathBuf {
         self.cache.path.join("components")
+    }
+
+    /// Returns the key that seals compiled components. Not beside them: cache folders are
+    /// restored from elsewhere, the configuration is not.
+    pub(crate) fn seal_key(&self) -> PathBuf {
+        self.config.path.join("seal.key")
     }
 }
 

@@ -84,6 +84,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("vm.disk", Kind::Bytes, Right::User),
     key("host.expose", Kind::Paths, Right::User),
     key("cache.bytes", Kind::Bytes, Right::User),
+    // Names and values are checked by what each limit counts.
+    key("limits.*", Kind::Anything, Right::User),
     key("backends.*.file", Kind::Text, Right::All),
     key("backends.*.settings.**", Kind::Anything, Right::All),
     // Feeds the question, and grants nothing.

@@ -1,6 +1,6 @@
 //! All layers together, asked key by key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hm_vm::MachineOptions;
@@ -9,6 +9,13 @@ use super::keys;
 use super::layer::{Layer, Origin, Setting, Value};
 use super::{Folders, file, variables};
 use crate::failure::Failure;
+
+/// Pairs that a backend may be handed.
+const PAIRS_MAX: usize = 256;
+/// Bytes of all of them.
+const BYTES_MAX: usize = 64 << 10;
+/// Bytes of one value.
+const VALUE_MAX: usize = 16 << 10;
 
 /// The configuration of this process.
 #[derive(Debug, Clone)]
@@ -33,6 +40,8 @@ pub(crate) struct NamedBackend {
     pub(crate) from_repository: Vec<(String, String)>,
     /// Patterns of HTTP that it asks for, each with the file that says so.
     pub(crate) http: Vec<(String, Origin)>,
+    /// True if the repository chose the component.
+    pub(crate) is_repositorys: bool,
 }
 
 impl Settings {
@@ -213,6 +222,21 @@ impl Settings {
             .collect()
     }
 
+    /// Returns the limits that the user set for components: name, value and where.
+    pub(crate) fn limits(&self) -> Vec<(String, String, Origin)> {
+        let settings = self.user.settings.iter();
+        settings
+            .filter_map(|setting| match setting.path.as_slice() {
+                [table, name] if table == "limits" => Some((
+                    name.clone(),
+                    setting.value.to_string(),
+                    setting.origin.clone(),
+                )),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Returns the names of all backends that the configuration declares.
     pub(crate) fn backend_names(&self) -> BTreeSet<String> {
         let settings = [&self.user, &self.repository]
@@ -252,10 +276,11 @@ impl Settings {
             ))
             .hint(format!("add `file = \"PATH.wasm\"` to [backends.{name}]")));
         };
+        let is_repositorys = origin.is_repository();
         let file = origin
             .folder()
             .map_or_else(|| PathBuf::from(file), |folder| folder.join(file));
-        let mut settings: Vec<(String, String)> = Vec::new();
+        let mut settings: BTreeMap<String, String> = BTreeMap::new();
         let mut from_repository = Vec::new();
         for layer in [&self.user, &self.repository] {
             for setting in &layer.settings {
@@ -266,17 +291,18 @@ impl Settings {
                     continue;
                 }
                 let key = rest.join(".");
-                if settings.iter().any(|(known, _)| *known == key) {
+                if settings.contains_key(&key) {
                     continue;
                 }
                 if setting.origin.is_repository() {
                     from_repository.push((key.clone(), setting.value.to_string()));
                 }
-                settings.push((key, setting.value.to_string()));
+                settings.insert(key, setting.value.to_string());
             }
         }
-        settings.sort();
+        let settings: Vec<_> = settings.into_iter().collect();
         from_repository.sort();
+        check_settings(name, &settings)?;
         let mut http: Vec<(String, Origin)> = Vec::new();
         for layer in [&self.user, &self.repository] {
             if let Some(Setting {
@@ -296,6 +322,7 @@ impl Settings {
             file,
             settings,
             from_repository,
+            is_repositorys,
         }))
     }
 
@@ -318,4 +345,38 @@ impl Settings {
         listing.sort_by(|a, b| a.0.path.first().cmp(&b.0.path.first()));
         listing
     }
+}
+
+/// Holds what a backend is handed to the limits (reference `sandbox`, section 6), before
+/// anything of it runs.
+fn check_settings(name: &str, settings: &[(String, String)]) -> Result<(), Failure> {
+    let shown = hm_render::clean_line(name);
+    let refused = |problem: String| {
+        Err(Failure::usage(format!(
+            "[backends.{shown}.settings] {problem}"
+        )))
+    };
+    if settings.len() > PAIRS_MAX {
+        let count = settings.len();
+        return refused(format!("has {count} keys; a backend takes {PAIRS_MAX}"));
+    }
+    let bytes: usize = settings.iter().map(|(k, v)| k.len() + v.len()).sum();
+    if bytes > BYTES_MAX {
+        return refused(format!("has {bytes} bytes; a backend takes {BYTES_MAX}"));
+    }
+    for (key, value) in settings {
+        let key_shown = hm_render::clean_line(key);
+        if key.chars().any(char::is_control) || value.contains('\0') {
+            return refused(format!(
+                "has the key `{key_shown}`, with a character that is none of a text's"
+            ));
+        }
+        if value.len() > VALUE_MAX {
+            let length = value.len();
+            return refused(format!(
+                "gives `{key_shown}` a value of {length} bytes; a backend takes {VALUE_MAX}"
+            ));
+        }
+    }
+    Ok(())
 }

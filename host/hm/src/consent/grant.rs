@@ -1,12 +1,15 @@
 //! A grant, and whether it covers what a run needs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
+use hm_exec::{ImagePolicy, Limits};
 use hm_plugin_protocol::Network;
+use hm_vm::MachineOptions;
 use serde::{Deserialize, Serialize};
 
-use super::HttpReach;
+use super::{HttpReach, LimitValue};
 
 /// What a user allowed to a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,18 +33,27 @@ pub(crate) struct Grant {
     /// name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) secrets: Vec<String>,
-    /// How far machines may reach.
+    /// Which machines it may start, and how far they reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) vm: Option<VmReach>,
     /// Where the component may talk to; none is no HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) http: Option<HttpReach>,
+    /// Instead of the configuration's, up or down.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) limits: BTreeMap<String, LimitValue>,
 }
 
-/// How far the machines of a component may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Which machines a component may start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VmReach {
+    /// The engine that makes them, by its name: one that shares the kernel is no stronger
+    /// than the kernel.
+    pub(crate) engine: String,
+    /// What they boot from: `plan` for what the plan names, references, `PREFIX/*`; `host`
+    /// by name only.
+    pub(crate) images: Vec<String>,
     /// The widest network.
     pub(crate) network: Network,
 }
@@ -55,12 +67,38 @@ pub(crate) struct Need<'a> {
     pub(crate) root: &'a Path,
     /// Names of the interfaces that the component imports and that need a grant.
     pub(crate) interfaces: Vec<&'static str>,
-    /// The widest network that some machine of the run would have.
-    pub(crate) network: Network,
+    /// What the run's machines are, if the component starts any.
+    pub(crate) vm: Option<VmNeed>,
     /// Of the settings that come from the repository.
     pub(crate) settings: Option<String>,
     /// Patterns that the configuration asks for; they grant nothing by themselves.
     pub(crate) http: Vec<String>,
+}
+
+/// What a run's machines are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VmNeed {
+    /// Name of the engine that would make them.
+    pub(crate) engine: String,
+    /// What the plan boots from, after `--image` and `[images]`.
+    pub(crate) images: BTreeSet<String>,
+    /// The widest network that some machine of the run would have.
+    pub(crate) network: Network,
+}
+
+impl VmNeed {
+    /// Returns the rules that allow these images and as little else as can be said.
+    pub(crate) fn image_rules(&self) -> Vec<String> {
+        let host = ImagePolicy::HOST;
+        let mut rules = Vec::new();
+        if self.images.iter().any(|image| image != host) {
+            rules.push(ImagePolicy::PLAN.to_owned());
+        }
+        if self.images.contains(host) {
+            rules.push(host.to_owned());
+        }
+        rules
+    }
 }
 
 /// Why a grant does not cover a need.
@@ -76,6 +114,10 @@ pub(crate) enum Refusal {
     Settings,
     /// The machines would reach further.
     Network,
+    /// Another engine would make the machines.
+    Engine,
+    /// The machines would boot from something else.
+    Images,
 }
 
 impl fmt::Display for Refusal {
@@ -86,6 +128,8 @@ impl fmt::Display for Refusal {
             Self::Interface => "asks for more than its grant allows",
             Self::Settings => "would get other settings from this repository than those that its grant was given for",
             Self::Network => "would run machines that reach further than its grant allows",
+            Self::Engine => "would run machines on another engine than its grant allows",
+            Self::Images => "would boot machines from images that its grant does not allow",
         })
     }
 }
@@ -108,15 +152,74 @@ impl Grant {
                 hosts: need.http.clone(),
                 ..HttpReach::default()
             }),
-            vm: need.interfaces.contains(&"vm").then_some(VmReach {
-                network: need.network,
+            vm: need.vm.as_ref().map(|vm| VmReach {
+                engine: vm.engine.clone(),
+                images: vm.image_rules(),
+                network: vm.network,
             }),
+            limits: BTreeMap::new(),
         }
     }
 
-    /// Returns how far machines may reach: nowhere, unless the grant says more.
-    pub(crate) fn network(&self) -> Network {
-        self.vm.map_or(Network::None, |vm| vm.network)
+    /// Returns the limits, with those of the grant over the others.
+    ///
+    /// # Errors
+    /// A limit that is none; in words.
+    pub(crate) fn limited(&self, mut limits: Limits) -> Result<Limits, String> {
+        for (name, value) in &self.limits {
+            value.apply(name, &mut limits)?;
+        }
+        Ok(limits)
+    }
+
+    /// Returns the size of machines, where the grant says another than the configuration.
+    pub(crate) fn sized(&self, mut machine: MachineOptions, limits: &Limits) -> MachineOptions {
+        let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let mib = |bytes: u64| (bytes >> 20).max(1);
+        for name in self.limits.keys() {
+            match name.as_str() {
+                "machine-cpus" => machine.cpus = Some(number(limits.machine_cpus)),
+                "machine-memory" => machine.memory_mib = Some(number(mib(limits.machine_memory))),
+                "machine-processes" => machine.processes = number(limits.machine_processes),
+                "machine-disk" => machine.disk_mib = Some(mib(limits.machine_disk)),
+                _ => {}
+            }
+        }
+        machine
+    }
+
+    /// Adds what another grant for the same bytes allows.
+    pub(crate) fn extend(&mut self, other: Self) {
+        fn add(list: &mut Vec<String>, more: Vec<String>) {
+            for one in more {
+                if !list.contains(&one) {
+                    list.push(one);
+                }
+            }
+        }
+        self.name = other.name;
+        add(&mut self.allow, other.allow);
+        if other.settings.is_some() {
+            self.settings = other.settings;
+        }
+        match (&mut self.vm, other.vm) {
+            (Some(vm), Some(more)) => {
+                vm.engine = more.engine;
+                add(&mut vm.images, more.images);
+                if reach(more.network) > reach(vm.network) {
+                    vm.network = more.network;
+                }
+            }
+            (vm @ None, more) => *vm = more,
+            (Some(_), None) => {}
+        }
+        match (&mut self.http, other.http) {
+            (Some(own), Some(more)) => own.add(more),
+            (own @ None, more) => *own = more,
+            (Some(_), None) => {}
+        }
+        add(&mut self.secrets, other.secrets);
+        self.limits.extend(other.limits);
     }
 
     /// Returns whether the grant holds in a repository.
@@ -130,29 +233,6 @@ impl Grant {
         match interface {
             "http" => self.http.is_some(),
             other => self.allow.iter().any(|allowed| allowed == other),
-        }
-    }
-
-    /// Adds what another grant for the same bytes allows.
-    pub(crate) fn add(&mut self, more: Self) {
-        for (own, more) in [
-            (&mut self.allow, more.allow),
-            (&mut self.secrets, more.secrets),
-        ] {
-            own.extend(
-                more.into_iter()
-                    .filter(|text| !own.contains(text))
-                    .collect::<Vec<_>>(),
-            );
-        }
-        self.settings = more.settings;
-        self.vm = match (self.vm, more.vm) {
-            (Some(own), Some(more)) if reach(own.network) > reach(more.network) => Some(own),
-            (own, more) => more.or(own),
-        };
-        match (&mut self.http, more.http) {
-            (Some(own), Some(more)) => own.add(more),
-            (own, more) => *own = own.take().or(more),
         }
     }
 
@@ -170,7 +250,23 @@ impl Grant {
         if need.settings.is_some() && self.settings != need.settings {
             return Err(Refusal::Settings);
         }
-        if need.interfaces.contains(&"vm") && reach(need.network) > reach(self.network()) {
+        match &need.vm {
+            Some(need) => self.covers_machines(need),
+            None => Ok(()),
+        }
+    }
+
+    fn covers_machines(&self, need: &VmNeed) -> Result<(), Refusal> {
+        // The interface without the table allows no machine.
+        let vm = self.vm.as_ref().ok_or(Refusal::Interface)?;
+        if vm.engine != need.engine {
+            return Err(Refusal::Engine);
+        }
+        let policy = ImagePolicy::new(vm.images.iter().cloned());
+        if !need.images.iter().all(|image| policy.allows(image, true)) {
+            return Err(Refusal::Images);
+        }
+        if reach(need.network) > reach(vm.network) {
             return Err(Refusal::Network);
         }
         Ok(())
@@ -195,8 +291,8 @@ pub(crate) fn word(network: Network) -> &'static str {
     }
 }
 
-/// Returns the command that grants what is needed. It holds nothing but the digest and
-/// words of hm's own, as a suggestion is the one text that people paste.
+/// Returns the command that grants what is needed, and suffices for it. It holds nothing but
+/// the digest and words of hm's own, as a suggestion is the one text that people paste.
 pub(crate) fn command(need: &Need<'_>) -> String {
     let mut command = format!("hm backend grant {}", need.digest);
     for interface in &need.interfaces {
@@ -205,8 +301,14 @@ pub(crate) fn command(need: &Need<'_>) -> String {
             other => command += &format!(" --{other}"),
         }
     }
-    if need.interfaces.contains(&"vm") && need.network != Network::None {
-        command += &format!(" --vm-network {}", word(need.network));
+    if let Some(vm) = &need.vm {
+        command += &format!(" --vm-engine {}", vm.engine);
+        for rule in vm.image_rules() {
+            command += &format!(" --vm-image {rule}");
+        }
+        if vm.network != Network::None {
+            command += &format!(" --vm-network {}", word(vm.network));
+        }
     }
     command
 }
@@ -234,91 +336,142 @@ fn http_flags(patterns: &[String]) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_grant_covers_its_repository_interfaces_settings_and_network_only() {
-        let grant = Grant {
+    fn vm(images: &[&str], network: Network) -> VmNeed {
+        VmNeed {
+            engine: "sandbox".into(),
+            images: images.iter().map(|image| (*image).to_owned()).collect(),
+            network,
+        }
+    }
+
+    fn need(vm: Option<VmNeed>) -> Need<'static> {
+        Need {
+            digest: "sha256:0",
+            root: Path::new("/repo"),
+            interfaces: if vm.is_some() { vec!["vm"] } else { Vec::new() },
+            vm,
+            settings: Some("sha256:1".into()),
+            http: Vec::new(),
+        }
+    }
+
+    fn grant() -> Grant {
+        Grant {
             name: "acme".into(),
             repos: vec!["/repo".into()],
             allow: vec!["vm".into()],
             settings: Some("sha256:1".into()),
             secrets: Vec::new(),
             vm: Some(VmReach {
+                engine: "sandbox".into(),
+                images: vec!["plan".into()],
                 network: Network::Public,
             }),
             http: None,
-        };
-        let need = Need {
-            digest: "sha256:0",
-            root: Path::new("/repo"),
-            interfaces: vec!["vm"],
-            network: Network::Public,
-            settings: Some("sha256:1".into()),
-            http: Vec::new(),
-        };
-        assert_eq!(grant.covers(&need), Ok(()));
+            limits: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_grant_covers_its_repository_interfaces_settings_and_machines_only() {
+        let good = need(Some(vm(&["ubuntu:24.04"], Network::Public)));
+        assert_eq!(grant().covers(&good), Ok(()));
+        let refused = |need: Need<'_>| grant().covers(&need).unwrap_err();
         assert_eq!(
-            grant.covers(&Need {
-                settings: None,
-                ..need.clone()
-            }),
-            Ok(())
-        );
-        assert_eq!(
-            grant.covers(&Need {
+            refused(Need {
                 root: Path::new("/rep"),
-                ..need.clone()
+                ..good.clone()
             }),
-            Err(Refusal::OtherRepository)
+            Refusal::OtherRepository
         );
         assert_eq!(
-            grant.covers(&Need {
+            refused(Need {
                 settings: Some("sha256:2".into()),
-                ..need.clone()
+                ..good.clone()
             }),
-            Err(Refusal::Settings)
+            Refusal::Settings
         );
-        assert_eq!(
-            grant.covers(&Need {
-                network: Network::Host,
-                ..need.clone()
-            }),
-            Err(Refusal::Network)
-        );
+        for (vm, refusal) in [
+            (vm(&["ubuntu:24.04"], Network::Host), Refusal::Network),
+            (
+                vm(&["ubuntu:24.04", "host"], Network::None),
+                Refusal::Images,
+            ),
+            (
+                VmNeed {
+                    engine: "docker".into(),
+                    ..vm(&[], Network::None)
+                },
+                Refusal::Engine,
+            ),
+        ] {
+            assert_eq!(refused(need(Some(vm))), refusal);
+        }
         let bare = Grant {
             allow: Vec::new(),
             repos: vec!["*".into()],
-            ..grant
+            ..grant()
         };
-        assert_eq!(bare.covers(&need), Err(Refusal::Interface));
+        assert_eq!(bare.covers(&good), Err(Refusal::Interface));
+        let without_table = Grant {
+            vm: None,
+            ..grant()
+        };
+        assert_eq!(without_table.covers(&good), Err(Refusal::Interface));
+    }
+
+    #[test]
+    fn what_is_granted_later_is_added() {
+        let mut first = grant();
+        first.extend(Grant {
+            vm: Some(VmReach {
+                engine: "sandbox".into(),
+                images: vec!["host".into()],
+                network: Network::None,
+            }),
+            limits: BTreeMap::from([("memory".into(), "512MiB".into())]),
+            ..Grant::of(&need(None), "acme")
+        });
+        let vm = first.vm.clone().unwrap();
+        assert_eq!(vm.images, ["plan", "host"]);
+        assert_eq!(vm.network, Network::Public);
+        assert_eq!(first.allow, ["vm"]);
+        let limits = first.limited(Limits::default()).unwrap();
+        assert_eq!(limits.memory_bytes, 512 << 20);
     }
 
     #[test]
     fn the_command_says_exactly_what_is_needed() {
-        let mut need = Need {
-            digest: "sha256:0",
-            root: Path::new("/"),
-            interfaces: vec!["vm"],
-            network: Network::None,
-            settings: None,
-            http: Vec::new(),
-        };
-        assert_eq!(command(&need), "hm backend grant sha256:0 --vm");
-        need.network = Network::Host;
-        assert_eq!(
-            command(&need),
-            "hm backend grant sha256:0 --vm --vm-network host"
-        );
-        need.interfaces.clear();
-        assert_eq!(command(&need), "hm backend grant sha256:0");
-        need.interfaces = vec!["http"];
-        assert_eq!(command(&need), "hm backend grant sha256:0 --http none");
-        need.http = vec![
+        for (vm, flags) in [
+            (None, ""),
+            (
+                Some(vm(&["ubuntu:24.04"], Network::None)),
+                " --vm --vm-engine sandbox --vm-image plan",
+            ),
+            (
+                Some(vm(&["host"], Network::Host)),
+                " --vm --vm-engine sandbox --vm-image host --vm-network host",
+            ),
+            (
+                Some(vm(&["host", "a"], Network::None)),
+                " --vm --vm-engine sandbox --vm-image plan --vm-image host",
+            ),
+        ] {
+            assert_eq!(
+                command(&need(vm)),
+                format!("hm backend grant sha256:0{flags}")
+            );
+        }
+        let mut http = need(None);
+        http.interfaces = vec!["http"];
+        assert_eq!(command(&http), "hm backend grant sha256:0 --http none");
+        http.http = vec![
             "https://api.acme.example/v1/".into(),
             "https://*.acme.example".into(),
             "https://[::1]/".into(),
         ];
         assert_eq!(
-            command(&need),
+            command(&http),
             "hm backend grant sha256:0 --http https://api.acme.example/v1/ --http 'https://*.acme.example'"
         );
     }

@@ -9,12 +9,14 @@ mod credentials;
 mod file;
 mod grant;
 mod http;
+mod limit;
 
 pub(crate) use ask::{Answer, ask};
 pub(crate) use credentials::Credentials;
 pub(crate) use file::GrantFile;
-pub(crate) use grant::{Grant, Need, Refusal, VmReach, command, reach, word};
+pub(crate) use grant::{Grant, Need, Refusal, VmNeed, VmReach, command, reach, word};
 pub(crate) use http::{HttpReach, told};
+pub(crate) use limit::LimitValue;
 
 use sha2::{Digest, Sha256};
 

@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hm_exec::{
-    BackendError, ComponentBackend, ComponentSource, ExecutionBackend, Grants, HttpNetwork,
-    HttpProxy, ImageMap, Inspection, Interface, LoadError, LocalBackend, Pattern, Runtime,
-    RuntimeConfig, SourceGrant, VmGrant,
+    BackendError, CodeCache, ComponentBackend, ComponentSource, ExecutionBackend, Grants,
+    HttpNetwork, HttpProxy, ImageMap, ImagePolicy, Inspection, Interface, LimitHit, Limits,
+    LoadError, LocalBackend, Pattern, Runtime, RuntimeConfig, SourceGrant, VmGrant,
 };
 use hm_plugin_protocol::{Network, Plan};
 use hm_vm::{MachineOptions, Subsystem};
 
 use super::machines;
 use crate::config::{Folders, Origin, Settings};
-use crate::consent::{self, Answer, Credentials, Grant, GrantFile, Need};
+use crate::consent::{self, Answer, Credentials, Grant, GrantFile, LimitValue, Need, VmNeed};
 use crate::failure::{Exit, Failure, nearest};
+use crate::lock::{Lock, Pin};
 use crate::terminal::Terminal;
 
 /// A backend by what the user called it.
@@ -37,6 +38,8 @@ pub(crate) struct Stranger {
     pub(crate) settings: Vec<(String, String)>,
     /// Which of these the repository chose.
     pub(crate) from_repository: Vec<(String, String)>,
+    /// True if the repository chose the component too.
+    pub(crate) is_repositorys: bool,
     /// Places that the configuration asks for, and which file does.
     pub(crate) http: Vec<(String, Origin)>,
 }
@@ -105,6 +108,7 @@ impl Choice {
                 settings: found.settings,
                 from_repository: found.from_repository,
                 http: checked(name, found.http)?,
+                is_repositorys: found.is_repositorys,
             }));
         }
         let file = Path::new(name);
@@ -123,6 +127,7 @@ impl Choice {
                 settings: Vec::new(),
                 from_repository: Vec::new(),
                 http: Vec::new(),
+                is_repositorys: false,
             }));
         }
         let declared = settings.backend_names();
@@ -176,13 +181,28 @@ pub(super) struct Surroundings<'a> {
 /// Sets up the engine for components, with the cache of compiled code.
 ///
 /// # Errors
-/// The engine does not work on this machine.
-pub(crate) fn runtime(folders: &Folders) -> Result<Arc<Runtime>, Failure> {
+/// The engine does not work on this machine, or the configuration has limits that are none.
+pub(crate) fn runtime(folders: &Folders, settings: &Settings) -> Result<Arc<Runtime>, Failure> {
     let config = RuntimeConfig {
-        code_cache: Some(folders.components()),
+        code_cache: Some(CodeCache::new(folders.components(), folders.seal_key())),
+        limits: limits(settings)?,
         ..RuntimeConfig::default()
     };
     Runtime::new(config).map_err(load_failure)
+}
+
+/// Returns the limits of components, as the user's configuration has them.
+///
+/// # Errors
+/// Usage: a limit that is none, or a value that is no amount of what it counts.
+pub(crate) fn limits(settings: &Settings) -> Result<Limits, Failure> {
+    let mut limits = Limits::default();
+    for (name, value, origin) in settings.limits() {
+        LimitValue::from(value.as_str())
+            .apply(&name, &mut limits)
+            .map_err(|problem| Failure::usage(format!("{problem}\nit is set by {origin}")))?;
+    }
+    Ok(limits)
 }
 
 /// Loads the backend, asks the user where that is needed, and gives it what is granted.
@@ -198,11 +218,13 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
     match choice {
         Choice::Local => {
             // Before the component: what the first machine needs starts meanwhile.
-            let machine = MachineOptions::default();
-            let vm = surroundings.vm(network.unwrap_or(Network::Host), machine, true)?;
-            let runtime = runtime(surroundings.folders)?;
+            let reach = network.unwrap_or(Network::Host);
+            let machine = surroundings.settings.machine(MachineOptions::default());
+            let vm = surroundings.vm(reach, machine, true, ImagePolicy::of_plan())?;
             let subsystem = Some(vm.subsystem.clone());
-            let backend = LocalBackend::new(&runtime, vm).map_err(load_failure)?;
+            let backend = runtime(surroundings.folders, surroundings.settings)
+                .and_then(|runtime| LocalBackend::new(&runtime, vm).map_err(load_failure))
+                .map_err(|failure| undone(failure, subsystem.as_deref()))?;
             Ok(Ready {
                 backend: Box::new(backend),
                 digest: None,
@@ -210,15 +232,32 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
             })
         }
         Choice::Stranger(stranger) => {
-            let runtime = runtime(surroundings.folders)?;
-            let loaded = runtime
-                .load(&ComponentSource::File(stranger.file.clone()))
+            let runtime = runtime(surroundings.folders, surroundings.settings)?;
+            let file = runtime
+                .read(&ComponentSource::File(stranger.file.clone()))
                 .map_err(load_failure)?;
-            let grant = surroundings.consent(stranger, loaded.inspection(), network)?;
-            let grants = surroundings.grants(loaded.inspection(), &grant, network)?;
+            let pin = surroundings.pin(stranger)?;
+            let is_changed = pin
+                .as_ref()
+                .is_some_and(|pin| pin.digest() != file.digest());
+            let examined = runtime.examine(file).map_err(load_failure)?;
+            if let Some(pin) = pin.filter(|_| is_changed) {
+                return Err(surroundings.changed(&pin, stranger, examined.inspection(), &runtime));
+            }
+            let grant = surroundings.consent(stranger, examined.inspection(), network)?;
+            // No code is made of a file that nobody allowed.
+            let loaded = runtime.compile(examined).map_err(load_failure)?;
+            let limits = grant
+                .limited(runtime.limits().clone())
+                .map_err(Failure::usage)?;
+            let grants = surroundings.grants(loaded.inspection(), &grant, &limits, network)?;
             let subsystem = grants.vm.as_ref().map(|vm| vm.subsystem.clone());
+            let grants = Grants { limits, ..grants };
             let backend = ComponentBackend::new(&runtime, stranger.name.clone(), &loaded, grants)
-                .map_err(load_failure)?;
+                .map_err(|error| {
+                let failure = load_failure_of(error, Some(&loaded.inspection().digest));
+                undone(failure, subsystem.as_deref())
+            })?;
             Ok(Ready {
                 backend: Box::new(backend),
                 digest: Some(loaded.inspection().digest.clone()),
@@ -228,22 +267,88 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
     }
 }
 
+/// Takes back what was started for a backend that cannot be had after all.
+fn undone(failure: Failure, subsystem: Option<&Subsystem>) -> Failure {
+    if let Some(subsystem) = subsystem {
+        tokio::runtime::Handle::current().block_on(async {
+            subsystem.settle().await;
+            subsystem.engine().close().await;
+        });
+    }
+    failure
+}
+
 impl Surroundings<'_> {
+    /// Returns what the repository pinned for this component.
+    fn pin(&self, stranger: &Stranger) -> Result<Option<Pin>, Failure> {
+        let lock = Lock::read(self.root)?;
+        let name = stranger.is_repositorys.then_some(stranger.name.as_str());
+        Ok(lock.pin(self.root, name, &stranger.file).cloned())
+    }
+
+    /// Says how a component differs from what the repository pinned.
+    fn changed(
+        &self,
+        pin: &Pin,
+        stranger: &Stranger,
+        now: &Inspection,
+        runtime: &Runtime,
+    ) -> Failure {
+        let gained = match runtime.remembered_imports(&pin.digest()) {
+            None => "its imports cannot be compared: this hm has not run the pinned one".into(),
+            Some(before) => {
+                let new: Vec<_> = now
+                    .imports
+                    .iter()
+                    .filter(|import| !before.contains(import))
+                    .map(|import| hm_render::clean_line(import).into_owned())
+                    .collect();
+                match new.as_slice() {
+                    [] => "its imports gained nothing".to_owned(),
+                    new => format!("its imports gained {}", new.join(", ")),
+                }
+            }
+        };
+        let asks: Vec<_> = now.asks.iter().map(|interface| interface.name()).collect();
+        let name = hm_render::clean_line(&pin.name);
+        Failure::new(
+            Exit::Denied,
+            format!(
+                "the component of the backend `{}` is not the one that hm.lock pins\n\
+                 pinned    {}\nfound     {}\n{gained}\nasks for  {}",
+                hm_render::clean_line(&stranger.name),
+                pin.digest(),
+                now.digest,
+                if asks.is_empty() {
+                    "nothing but to run".to_owned()
+                } else {
+                    asks.join(", ")
+                },
+            ),
+        )
+        .hint(if crate::lock::is_plain(&pin.name) {
+            format!("if the change is meant:  hm backend lock {name}")
+        } else {
+            "if the change is meant, `hm backend lock` pins all backends anew".to_owned()
+        })
+    }
+
     fn vm(
         &self,
         network: Network,
         machine: MachineOptions,
         exec: bool,
+        allowed: ImagePolicy,
     ) -> Result<VmGrant, Failure> {
         let network = match network {
             Network::None => hm_vm::Network::None,
             Network::Public => hm_vm::Network::Public,
             Network::Host => hm_vm::Network::Host,
         };
-        let machine = self.settings.machine(machine);
         Ok(VmGrant {
             subsystem: Arc::new(machines::open(self.folders, self.settings)?),
             images: ImageMap::new(self.settings.images()),
+            allowed,
             exec,
             machine: MachineOptions { network, ..machine },
         })
@@ -254,22 +359,10 @@ impl Surroundings<'_> {
         &self,
         inspection: &Inspection,
         grant: &Grant,
+        limits: &Limits,
         network: Option<Network>,
     ) -> Result<Grants, Failure> {
         let asks = |interface| inspection.asks.contains(&interface);
-        let vm = if asks(Interface::Vm) {
-            // What a command of the backend's own prints may be the source.
-            let may_read = grant.has(Interface::Source.name());
-            let machine = MachineOptions::for_strangers();
-            Some(self.vm(network.unwrap_or(grant.network()), machine, may_read)?)
-        } else {
-            None
-        };
-        let source = match &vm {
-            _ if !asks(Interface::Source) => None,
-            Some(vm) => Some(vm.subsystem.state().clone()),
-            None => Some(machines::state(self.folders)?),
-        };
         let http = match &grant.http {
             Some(reach) if asks(Interface::Http) => {
                 let credentials = Credentials::read(self.folders);
@@ -277,11 +370,28 @@ impl Surroundings<'_> {
             }
             _ => None,
         };
+        let vm = match grant.vm.as_ref().filter(|_| asks(Interface::Vm)) {
+            Some(reach) => {
+                // What a command of the backend's own prints may be the source.
+                let may_read = grant.has(Interface::Source.name());
+                let images = ImagePolicy::new(reach.images.iter().cloned());
+                let machine = self.settings.machine(MachineOptions::for_strangers());
+                let machine = grant.sized(machine, limits);
+                Some(self.vm(network.unwrap_or(reach.network), machine, may_read, images)?)
+            }
+            None => None,
+        };
+        let source = match &vm {
+            _ if !asks(Interface::Source) => None,
+            Some(vm) => Some(vm.subsystem.state().clone()),
+            None => Some(machines::state(self.folders)?),
+        };
         Ok(Grants {
             vm,
             source: source.map(|state| SourceGrant { state }),
             http,
             secrets: grant.secrets.iter().cloned().collect(),
+            ..Grants::default()
         })
     }
 
@@ -302,11 +412,6 @@ impl Surroundings<'_> {
         inspection: &Inspection,
         network: Option<Network>,
     ) -> Result<Grant, Failure> {
-        let steps = self.plan.steps.iter().filter_map(|step| step.network);
-        let widest = steps
-            .chain(network)
-            .max_by_key(|network| consent::reach(*network))
-            .unwrap_or(Network::None);
         let need = Need {
             digest: &inspection.digest,
             root: self.root,
@@ -315,7 +420,10 @@ impl Surroundings<'_> {
                 .iter()
                 .map(|interface| interface.name())
                 .collect(),
-            network: widest,
+            vm: inspection
+                .asks
+                .contains(&Interface::Vm)
+                .then(|| self.machines(network)),
             settings: consent::settings_digest(&stranger.from_repository),
             http: stranger.patterns(),
         };
@@ -338,7 +446,7 @@ impl Surroundings<'_> {
             && known.is_for(self.root)
         {
             let more = std::mem::replace(&mut once, known.clone());
-            once.add(more);
+            once.extend(more);
         }
         match consent::ask(&format!("{story}\n")) {
             Answer::Once => Ok(once),
@@ -353,6 +461,33 @@ impl Surroundings<'_> {
             )
             .hint(consent::command(&need))),
         }
+    }
+
+    /// Returns what machines the plan wants, as this run would make them.
+    fn machines(&self, network: Option<Network>) -> VmNeed {
+        let steps = self.plan.steps.iter().filter_map(|step| step.network);
+        let map = ImageMap::new(self.settings.images());
+        let images = self
+            .plan
+            .steps
+            .iter()
+            .filter_map(|step| step.image.as_deref());
+        VmNeed {
+            engine: engine_name(self.settings).to_owned(),
+            images: images.map(|image| map.apply(image).to_owned()).collect(),
+            network: steps
+                .chain(network)
+                .max_by_key(|network| consent::reach(*network))
+                .unwrap_or(Network::None),
+        }
+    }
+}
+
+/// Returns the name of the engine that would make machines now.
+pub(crate) fn engine_name(settings: &Settings) -> &str {
+    match settings.engine() {
+        "auto" => "sandbox",
+        name => name,
     }
 }
 
@@ -379,15 +514,30 @@ pub(crate) fn network(word: &str) -> Option<Network> {
 
 /// Takes over an error about a component.
 pub(crate) fn load_failure(error: LoadError) -> Failure {
-    backend_failure(BackendError::Load(error))
+    load_failure_of(error, None)
 }
 
-/// Takes over an error of a backend.
-pub(super) fn backend_failure(error: BackendError) -> Failure {
+fn load_failure_of(error: LoadError, digest: Option<&str>) -> Failure {
+    backend_failure(BackendError::Load(error), digest)
+}
+
+/// Takes over an error of a backend; of a stranger's with its digest.
+pub(super) fn backend_failure(error: BackendError, digest: Option<&str>) -> Failure {
     let remedy = error.remedy();
+    let raised = error.limit().and_then(LimitHit::raised);
     let failure = Failure::new(Exit::from_code(error.exit_code()), error);
-    match remedy {
+    let failure = match remedy {
         Some(remedy) => failure.hint(remedy),
         None => failure,
+    };
+    match (raised, digest) {
+        (Some(raised), Some(digest)) => {
+            failure.hint(format!("hm backend grant {digest} --limit {raised}"))
+        }
+        (Some(raised), None) => failure.hint(format!(
+            "set `{}` under [limits] in your own configuration",
+            raised.replacen('=', " = ", 1)
+        )),
+        (None, _) => failure,
     }
 }

@@ -77,14 +77,14 @@ async fn drive(
         let handle = match ready.backend.start(request).await {
             Ok(handle) => handle,
             Err(error) => {
-                let failure = backend::backend_failure(error);
+                let failure = backend::backend_failure(error, ready.digest.as_deref());
                 // The failure is the news; a record that cannot be ended is not.
                 let _ = record.finish(i32::from(failure.exit().code()));
                 return Err(failure);
             }
         };
         let ended = watch(handle, record, renderer, format, &notes, &target).await?;
-        conclude(ended, keys.end().await)
+        conclude(ended, keys.end().await, ready.digest.as_deref())
     };
     let done = done.await;
     warn(&ready, terminal);
@@ -155,10 +155,10 @@ async fn watch(
 }
 
 /// Ends the record and finds the exit code.
-fn conclude(build: Ended, keys: Ingredients) -> Result<Exit, Failure> {
+fn conclude(build: Ended, keys: Ingredients, digest: Option<&str>) -> Result<Exit, Failure> {
     let verdict = match build.outcome {
         Ok(outcome) => Ok(Exit::from_code(outcome.status.exit_code())),
-        Err(error) => Err(backend::backend_failure(error)),
+        Err(error) => Err(backend::backend_failure(error, digest)),
     };
     let code = verdict
         .as_ref()

@@ -7,7 +7,14 @@ use super::backend::Stranger;
 use crate::config::Origin;
 use crate::consent::{self, Need, Refusal};
 
+/// Characters of a text that somebody else chose. What is longer could fill the screen, or
+/// wrap so that its end looks like a line of ours.
+const SHOWN: usize = 60;
+
 /// Returns which bytes ask for what, in plain words, and why their grant does not do.
+///
+/// Nothing that the component says of itself is in it: no instruction of it has run, and a
+/// name of its own choice would be one more thing to believe.
 pub(super) fn story(
     stranger: &Stranger,
     inspection: &Inspection,
@@ -15,45 +22,72 @@ pub(super) fn story(
     refusal: Refusal,
 ) -> String {
     let file = stranger.file.display().to_string();
-    let mut text = format!("backend `{}` {refusal}\n", clean_line(&file));
+    let mut text = format!("backend {} {refusal}\n", quoted(&file));
     text += &describe(inspection, &stranger.http);
-    if need.interfaces.contains(&"vm") {
+    if let Some(vm) = &need.vm {
+        let images: Vec<_> = vm.images.iter().map(|image| quoted(image)).collect();
         text += &format!(
-            "network   of its machines: {}\n",
-            consent::word(need.network)
+            "machines  of the engine {}, which {}\n",
+            vm.engine,
+            if vm.engine == "sandbox" {
+                "shares this machine's kernel"
+            } else {
+                "the configuration chose"
+            }
         );
+        text += &format!("images    {}\n", images.join(", "));
+        text += &format!("network   of its machines: {}\n", consent::word(vm.network));
     }
     for (key, value) in &stranger.from_repository {
         text += &format!(
-            "setting   {} = {}  (from this repository)\n",
-            clean_line(key),
-            clean_line(value)
+            "setting   from this repository: {} = {}\n",
+            quoted(key),
+            quoted(value)
         );
     }
     text.trim_end().to_owned()
 }
 
+/// Returns a text of somebody else's choice in quotes, on one line, with nothing hidden.
+fn quoted(text: &str) -> String {
+    let mut shown = String::new();
+    for c in clean_line(text).chars().take(SHOWN) {
+        match c {
+            '`' => shown.push('\''),
+            c => shown.push(c),
+        }
+    }
+    // Blanks in a row push what follows out of sight.
+    while shown.contains("  ") {
+        shown = shown.replace("  ", " ");
+    }
+    let length = text.chars().count();
+    if length > SHOWN {
+        format!("`{shown}…` ({length} characters)")
+    } else {
+        format!("`{shown}`")
+    }
+}
+
 /// Returns what a component is and asks for, with the places that the configuration names
 /// for it.
 pub(crate) fn describe(inspection: &Inspection, http: &[(String, Origin)]) -> String {
-    let mut text = format!(
+    bytes(inspection) + &asks(inspection, http)
+}
+
+fn bytes(inspection: &Inspection) -> String {
+    format!(
         "digest    {}\nsize      {}\n",
         inspection.digest,
         size(inspection.size)
-    );
-    if let Some(author) = &inspection.author {
-        let words = format!(
-            "{} {} (made with {})",
-            author.name, author.version, author.sdk
-        );
-        text += &format!(
-            "says      it is {}; nobody checked that\n",
-            clean_line(&words)
-        );
-    }
+    )
+}
+
+fn asks(inspection: &Inspection, http: &[(String, Origin)]) -> String {
     if inspection.asks.is_empty() {
-        text += "asks for  nothing but to run: no machines, files or network\n";
+        return "asks for  nothing but to run: no machines, files or network\n".into();
     }
+    let mut text = String::new();
     for (number, interface) in inspection.asks.iter().enumerate() {
         let head = if number == 0 { "asks for" } else { "" };
         text += &format!("{head:<8}  {}: {}\n", interface.name(), interface.meaning());

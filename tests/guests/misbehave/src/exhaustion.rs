@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use hm_backend_sdk::bindings::hm::backend::control;
 use hm_backend_sdk::bindings::wit_stream;
-use hm_backend_sdk::{BuildEvent, Custom, Level, Notice, clock, log};
+use hm_backend_sdk::{BackendError, BuildEvent, Custom, Level, Notice, clock, log};
 
 use crate::stage::Stage;
 
@@ -46,6 +46,18 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
             loop {
                 blocks.push(black_box(vec![1u8; 1 << 20]));
             }
+        }
+        // Holds every machine that it can get.
+        "machines" => {
+            let mut held = Vec::new();
+            let error = loop {
+                match stage.boot(0).await {
+                    Ok(machine) => held.push(machine),
+                    Err(error) => break error,
+                }
+            };
+            let error = BackendError::Other(format!("{error:?}"));
+            stage.finish(Err(error)).await;
         }
         "recursion" => drop(black_box(deeper(black_box(1)))),
         "streams" => loop {

@@ -9,6 +9,7 @@ mod outcome;
 mod pass;
 mod silence;
 mod stage;
+mod strings;
 
 use hm_backend_sdk::bindings::exports::hm::backend::execution_backend::{Guest, RunningBuild};
 use hm_backend_sdk::bindings::{wit_future, wit_stream};
@@ -31,8 +32,13 @@ impl Guest for Misbehave {
     async fn start(request: RunRequest) -> Result<RunningBuild, BackendError> {
         let case = case(&request);
         exhaustion::in_start(&case);
-        if case == "refuse" {
-            let (code, message) = ("refused".into(), "as asked".into());
+        if let Some(text) = case.strip_prefix("refuse") {
+            let nasty = !text.is_empty();
+            let (code, message) = if nasty {
+                (strings::NASTY.into(), strings::NASTY.into())
+            } else {
+                ("refused".into(), "as asked".into())
+            };
             return Err(BackendError::Rejected(Rejection { code, message }));
         }
         let (events, events_reader) = wit_stream::new();
@@ -75,6 +81,9 @@ async fn play(case: String, stage: Stage) {
         None => return,
     };
     let Some(stage) = silence::play(&case, stage).await else {
+        return;
+    };
+    let Some(stage) = strings::play(&case, stage).await else {
         return;
     };
     let Some(stage) = outcome::play(&case, stage).await else {

@@ -13,6 +13,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::error;
 use super::session::{Exceeded, HttpSession};
+use crate::component::LimitHit;
 use crate::session::Session;
 
 /// When a request's body last moved.
@@ -59,7 +60,7 @@ impl Meter {
         } else {
             self.http.count_bytes(bytes as u64)
         };
-        counted.map_err(|Exceeded(limit)| self.session.exceed(limit))
+        counted.map_err(|Exceeded(limit)| self.session.exceed(LimitHit::fixed(limit)))
     }
 }
 

@@ -68,8 +68,8 @@ impl WasiHttpHooks for Hooks {
             };
             let (session, call) = match entered {
                 Ok(entered) => entered,
-                Err(violation) => {
-                    session.exceed(violation.0);
+                Err(limit) => {
+                    session.exceed(limit);
                     return Err(Error::ConnectionLimitReached);
                 }
             };

@@ -17,6 +17,7 @@ use super::denial::Denial;
 use super::error::{self, Failed};
 use super::session::{ClientError, Exceeded, HttpSession};
 use super::target::Target;
+use crate::component::LimitHit;
 use crate::session::Session;
 
 /// How long a request's body is waited for before it is taken for one that streams. A
@@ -46,7 +47,7 @@ pub(super) async fn send(
         return Err(refuse(&session, denial).await);
     }
     if let Err(Exceeded(limit)) = http.count_request() {
-        session.exceed(limit);
+        session.exceed(LimitHit::fixed(limit));
         return Err(Error::ConnectionLimitReached);
     }
     // The semaphore is never closed.

@@ -198,8 +198,11 @@ impl VmSession {
     }
 
     /// Returns what to boot an image from, after `--image` was applied.
-    pub(super) fn image_base(&self, image: &str) -> Base {
-        Base::Image(self.grant.images.apply(image).to_owned())
+    ///
+    /// # Errors
+    /// It is no name of an image, or not granted.
+    pub(super) fn image_base(&self, image: &str) -> Result<Base, CallError> {
+        self.images.bootable(image).map(Base::Image)
     }
 
     /// Checks a step that the guest named.

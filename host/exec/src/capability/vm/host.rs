@@ -138,7 +138,7 @@ impl wit::HostMachineWithStore<State> for Own {
         let visit = visit(accessor)?;
         let vm = visit.vm()?;
         vm.check("boot-image", step).map_err(CallError::from)?;
-        let base = vm.image_base(&image);
+        let base = vm.image_base(&image)?;
         let booting = vm.boot(
             step,
             base,

@@ -8,6 +8,7 @@ mod cache;
 mod claims;
 mod exec;
 mod host;
+mod images;
 mod machine;
 mod run;
 mod session;

@@ -10,11 +10,13 @@ use hm_vm::{Base, BootSpec, MachineOptions, VmBackend, VmError};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::claims::Claims;
+use super::images::Images;
 use super::machine::{FileSystem, GuestMachine};
 use super::{CallError, wit};
 use crate::api::{KeyLog, secret_of};
 use crate::capability::VmGrant;
 use crate::capability::source::SourceTree;
+use crate::component::{LimitHit, Limits};
 
 /// Machines that a step may cost: its own, and others after lost or failed ones.
 const MACHINES_PER_STEP: usize = 4;
@@ -39,8 +41,9 @@ pub(crate) struct VmSession {
     source: Arc<SourceTree>,
     /// Names of secrets that the component may read.
     pub(super) readable: BTreeSet<String>,
+    pub(super) images: Images,
+    limits: Limits,
     machines: Arc<Semaphore>,
-    machines_max: usize,
     machines_made: AtomicUsize,
     /// The first failure of the subsystem, with its chain and remedy: the guest sees only
     /// its text.
@@ -61,6 +64,7 @@ pub(crate) struct VmRequest {
     pub(crate) source: Arc<SourceTree>,
     /// Names of secrets that the component may read.
     pub(crate) readable: BTreeSet<String>,
+    pub(crate) limits: Limits,
 }
 
 impl VmSession {
@@ -76,14 +80,21 @@ impl VmSession {
             keys,
             source,
             readable,
+            limits,
         } = request;
-        let machines_max = (2 * parallelism as usize).max(64);
+        // The default bends to a user who wants many steps at once.
+        let machines_max = if limits.machines == Limits::default().machines {
+            limits.machines.max(2 * parallelism as usize)
+        } else {
+            limits.machines
+        };
         Self {
             lineages: (0..graph.len()).map(|_| OnceCell::new()).collect(),
             repository: OnceCell::new(),
             claims: Claims::default(),
+            images: Images::new(grant.images.clone(), grant.allowed.clone(), &plan),
             machines: Arc::new(Semaphore::new(machines_max)),
-            machines_max,
+            limits,
             machines_made: AtomicUsize::new(0),
             failure: Mutex::new(None),
             grant,
@@ -123,7 +134,9 @@ impl VmSession {
         options: &wit::MachineOptions,
     ) -> Result<GuestMachine, CallError> {
         let Ok(permit) = self.machines.clone().try_acquire_owned() else {
-            return Err(CallError::limit(format!("machines {}", self.machines_max)));
+            return Err(CallError::limit(
+                LimitHit::of("machines", &self.limits).to_string(),
+            ));
         };
         let most = MACHINES_PER_STEP * self.plan.steps.len() + 16;
         if self.machines_made.fetch_add(1, Ordering::Relaxed) >= most {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use hm_plugin_protocol::{BuildEvent, BuildRef, Level, LogStream, StepId, StepStatus};
 use jiff::Timestamp;
 
-use super::{Ledger, Phase, Violation};
+use super::{Fault, Ledger, Phase, Violation};
+use crate::component::LimitHit;
 use crate::component::bindings::hm::backend::events as wit;
 use crate::component::bindings::hm::backend::types::StepStatus as WitStatus;
-use crate::sequencer::clean::one_line;
+use crate::sequencer::clean::{harmless, one_line};
 use crate::sequencer::stream::Entry;
 
 /// Bytes of an image, runner, pipeline or organisation.
@@ -21,8 +22,10 @@ const URL_MAX: usize = 2 << 10;
 const CHUNK_MAX: usize = 16 << 10;
 /// What a chunk counts at least, so that empty ones are not free.
 const CHUNK_MIN: u64 = 64;
-/// Bytes and depth of a custom event.
+/// Bytes of a custom event.
 const CUSTOM_MAX: usize = 16 << 10;
+/// Arrays and objects within each other in a custom event.
+const CUSTOM_DEPTH: usize = 32;
 
 fn bounded(what: &str, text: &str, max: usize) -> Result<String, Violation> {
     if text.len() > max {
@@ -40,18 +43,19 @@ impl Ledger {
         &mut self,
         event: wit::BuildEvent,
         out: &mut Vec<Entry>,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), Fault> {
         use wit::BuildEvent as E;
         match event {
-            E::Accepted(accepted) => self.accept(accepted, out),
-            E::StepQueued(step) => self.queued(step, out),
-            E::StepStarted(started) => self.started(started, out),
-            E::StepOutput(output) => self.output(output, out),
-            E::StepCacheHit(step) => self.cache_hit(step, out),
-            E::StepEnded(ended) => self.ended(ended, out),
-            E::Notice(notice) => self.notice(notice, out),
-            E::Custom(custom) => self.custom(custom, out),
+            E::StepOutput(output) => return self.output(output, out),
+            E::Notice(notice) => return self.notice(notice, out),
+            E::Custom(custom) => return self.custom(custom, out),
+            E::Accepted(accepted) => self.accept(accepted, out)?,
+            E::StepQueued(step) => self.queued(step, out)?,
+            E::StepStarted(started) => self.started(started, out)?,
+            E::StepCacheHit(step) => self.cache_hit(step, out)?,
+            E::StepEnded(ended) => self.ended(ended, out)?,
         }
+        Ok(())
     }
 
     /// The guest ended its stream of events.
@@ -184,7 +188,7 @@ impl Ledger {
         self.setting.plan.steps[root as usize].image.as_deref()
     }
 
-    fn output(&mut self, output: wit::StepOutput, out: &mut Vec<Entry>) -> Result<(), Violation> {
+    fn output(&mut self, output: wit::StepOutput, out: &mut Vec<Entry>) -> Result<(), Fault> {
         let step = output.step;
         let state = self.get("step-output", step)?;
         let (phase, attempts) = (state.phase, state.attempts);
@@ -192,26 +196,26 @@ impl Ledger {
             return Err(Violation(format!(
                 "step-output for {}, which is not running",
                 self.name(step)
-            )));
+            ))
+            .into());
         }
         if attempts > 0 {
             let name = self.name(step);
             return Err(Violation(format!(
                 "step-output for {name}, whose output comes from a machine"
-            )));
+            ))
+            .into());
         }
         if output.data.len() > CHUNK_MAX {
             return Err(Violation(format!(
                 "step-output of {} bytes, at most {CHUNK_MAX}",
                 output.data.len()
-            )));
+            ))
+            .into());
         }
         self.output_bytes += (output.data.len() as u64).max(CHUNK_MIN);
-        if self.output_bytes > self.setting.output_bytes {
-            return Err(Violation(format!(
-                "more than {} bytes of step-output",
-                self.setting.output_bytes
-            )));
+        if self.output_bytes > self.setting.limits.output_bytes {
+            return Err(Fault::Limit(LimitHit::of("output", &self.setting.limits)));
         }
         let stream = match output.channel {
             wit::LogChannel::Stdout => LogStream::Stdout,
@@ -456,7 +460,7 @@ impl Ledger {
         })
     }
 
-    fn notice(&mut self, notice: wit::Notice, out: &mut Vec<Entry>) -> Result<(), Violation> {
+    fn notice(&mut self, notice: wit::Notice, out: &mut Vec<Entry>) -> Result<(), Fault> {
         self.count_free_event()?;
         if let Some(step) = notice.step {
             self.get("notice", step)?;
@@ -483,32 +487,56 @@ impl Ledger {
         })
     }
 
-    fn custom(&mut self, custom: wit::Custom, out: &mut Vec<Entry>) -> Result<(), Violation> {
+    fn custom(&mut self, custom: wit::Custom, out: &mut Vec<Entry>) -> Result<(), Fault> {
         self.count_free_event()?;
         let name = bounded("a custom name", &custom.name, 64)?;
         if custom.json.len() > CUSTOM_MAX {
             return Err(Violation(format!(
                 "custom data of {} bytes, at most {CUSTOM_MAX}",
                 custom.json.len()
-            )));
+            ))
+            .into());
         }
-        // The parser bounds the depth; what it makes is written again, so nothing passes unread.
-        let data = serde_json::from_str(&custom.json)
+        if depth(&custom.json) > CUSTOM_DEPTH {
+            return Err(Violation(format!(
+                "custom data of `{name}` is nested deeper than {CUSTOM_DEPTH}"
+            ))
+            .into());
+        }
+        // What the parser makes is written again, so nothing passes unread.
+        let data: serde_json::Value = serde_json::from_str(&custom.json)
             .map_err(|error| Violation(format!("custom data of `{name}` is no JSON: {error}")))?;
+        let data = harmless(data);
         out.push(Entry::Event(BuildEvent::Custom { name, data }));
         Ok(())
     }
 
-    fn count_free_event(&mut self) -> Result<(), Violation> {
+    fn count_free_event(&mut self) -> Result<(), Fault> {
         self.free_events += 1;
-        if self.free_events > self.setting.free_events {
-            return Err(Violation(format!(
-                "more than {} notices and custom events",
-                self.setting.free_events
-            )));
+        if self.free_events > self.setting.limits.free_events {
+            return Err(Fault::Limit(LimitHit::of("notices", &self.setting.limits)));
         }
         Ok(())
     }
+}
+
+/// Returns how deep arrays and objects lie in each other. Text in strings does not count.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// https, or http on this machine.

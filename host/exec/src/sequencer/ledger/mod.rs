@@ -25,6 +25,7 @@ pub(crate) use runs::{Observed, RunRefused};
 
 use super::stream::{Entry, step_id};
 use super::verdict::Verdict;
+use crate::component::{LimitHit, Limits};
 
 /// A step may be run again from its own base this many times.
 pub(crate) const ATTEMPTS_MAX: u32 = 10;
@@ -33,6 +34,30 @@ pub(crate) const ATTEMPTS_MAX: u32 = 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Violation(pub(crate) String);
+
+/// Why an event is not taken, and the build ends with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It may not come, or not now.
+    Violation(Violation),
+    /// It is one too many.
+    Limit(LimitHit),
+}
+
+impl From<Violation> for Fault {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+impl From<Fault> for wasmtime::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Violation(violation) => violation.into(),
+            Fault::Limit(hit) => hit.into(),
+        }
+    }
+}
 
 impl Violation {
     pub(super) fn new(text: impl Into<String>) -> Self {
@@ -103,10 +128,8 @@ pub(crate) struct Setting {
     pub(crate) is_observer: bool,
     /// False: submit and return.
     pub(crate) watch: bool,
-    /// `notice` and `custom` events in the whole build.
-    pub(crate) free_events: u64,
-    /// Bytes of `step-output` in the whole build.
-    pub(crate) output_bytes: u64,
+    /// What the events of the whole build may amount to.
+    pub(crate) limits: Limits,
 }
 
 /// The state machine of a build.
@@ -264,6 +287,11 @@ impl Ledger {
     /// Returns where a person can watch the build.
     pub(crate) fn watch_url(&self) -> Option<String> {
         self.watch_url.clone()
+    }
+
+    /// Returns how many notices and custom events have come.
+    pub(crate) fn free_events(&self) -> u64 {
+        self.free_events
     }
 
     /// Returns when the build was started.

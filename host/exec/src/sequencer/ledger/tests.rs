@@ -46,8 +46,11 @@ fn ledger(is_observer: bool) -> Ledger {
         graph,
         is_observer,
         watch: true,
-        free_events: 3,
-        output_bytes: 1000,
+        limits: Limits {
+            free_events: 3,
+            output_bytes: 1000,
+            ..Limits::default()
+        },
     })
 }
 
@@ -103,9 +106,10 @@ fn accepted(url: Option<&str>) -> E {
 fn feed(ledger: &mut Ledger, events: Vec<E>) -> Result<(), String> {
     let mut out = Vec::new();
     events.into_iter().try_for_each(|event| {
-        ledger
-            .take(event, &mut out)
-            .map_err(|violation| violation.0)
+        ledger.take(event, &mut out).map_err(|fault| match fault {
+            Fault::Violation(violation) => violation.0,
+            Fault::Limit(hit) => hit.to_string(),
+        })
     })
 }
 
@@ -151,7 +155,7 @@ fn what_the_table_forbids_is_a_violation_that_names_the_event() {
         ),
         (
             vec![queued(0), started(0), output(0, 900), output(0, 900)],
-            "more than 1000 bytes of step-output",
+            "step-output 1000",
         ),
         (vec![E::StepCacheHit(0)], "which is not queued"),
         (
@@ -202,7 +206,7 @@ fn what_the_table_forbids_is_a_violation_that_names_the_event() {
         (vec![notice(Some(9))], "notice for step 9"),
         (
             vec![notice(None), notice(None), notice(None), notice(None)],
-            "more than 3 notices",
+            "notices and custom events 3",
         ),
         (
             vec![E::Custom(Custom {
@@ -216,7 +220,7 @@ fn what_the_table_forbids_is_a_violation_that_names_the_event() {
                 name: "n".into(),
                 json: "[".repeat(10_000),
             })],
-            "is no JSON",
+            "is nested deeper than 32",
         ),
         (vec![accepted(None), accepted(None)], "accepted comes twice"),
         (

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use hm_exec::{Pattern, PatternError, PrivateRange};
+use hm_exec::{ImagePolicy, Limits, Pattern, PatternError, PrivateRange};
+use hm_plugin_protocol::Network;
 
 use crate::config::{Folders, Layer, Settings};
-use crate::consent::{self, Grant, GrantFile, HttpReach, VmReach};
+use crate::consent::{self, Grant, GrantFile, HttpReach, LimitValue, VmReach};
 use crate::failure::{Exit, Failure};
 use crate::project;
 use crate::run::{self, Choice};
@@ -21,8 +22,15 @@ pub(super) struct Args {
     #[arg(long)]
     vm: bool,
     /// The furthest that its machines may reach
-    #[arg(long, value_name = "NETWORK", value_parser = ["none", "public", "host"], requires = "vm", default_value = "none")]
-    vm_network: String,
+    #[arg(long, value_name = "NETWORK", value_parser = ["none", "public", "host"], requires = "vm")]
+    vm_network: Option<String>,
+    /// The engine that makes its machines; the one that would be used now, if not given
+    #[arg(long, value_name = "ENGINE", requires = "vm")]
+    vm_engine: Option<String>,
+    /// What its machines boot from: `plan` for what a pipeline names, an image, PREFIX/*, or
+    /// `host` for this machine's own file system; `plan` if not given
+    #[arg(long, value_name = "IMAGE", requires = "vm")]
+    vm_image: Vec<String>,
     /// It may read the source tree, and what commands of its own print
     #[arg(long)]
     source: bool,
@@ -43,6 +51,9 @@ pub(super) struct Args {
     /// It is handed the value of this secret, and not its name alone
     #[arg(long, value_name = "NAME")]
     secret: Vec<String>,
+    /// A limit, down or up, as memory=512MiB; `hm backend limits` lists them
+    #[arg(long, value_name = "KEY=VALUE", value_parser = limit)]
+    limit: Vec<(String, LimitValue)>,
     /// In every repository, not only in this one
     #[arg(long)]
     any_repo: bool,
@@ -76,15 +87,20 @@ pub(super) fn run(args: &Args, folders: &Folders, terminal: &Terminal) -> Result
             .collect(),
         settings: chosen_by_repository(&digest, folders, &settings),
         secrets: args.secret.clone(),
-        vm: run::network(&args.vm_network)
-            .filter(|_| args.vm)
-            .map(|network| VmReach { network }),
+        vm: args.vm.then(|| args.machines(&settings)),
         http: args.http(),
+        limits: args.limit.iter().cloned().collect(),
     };
     let mut grants = GrantFile::read(folders)?;
-    grants.add(&digest, grant);
+    let ended = grants.add(&digest, grant);
     check_suffices(args, &digest, &grants, folders, &settings)?;
     grants.write()?;
+    for repo in ended {
+        terminal.warn(&format!(
+            "what was allowed in {} was something else, and has ended",
+            hm_render::clean_line(&repo)
+        ));
+    }
     let place = if args.any_repo {
         "in every repository"
     } else {
@@ -98,6 +114,25 @@ pub(super) fn run(args: &Args, folders: &Folders, terminal: &Terminal) -> Result
 }
 
 impl Args {
+    fn machines(&self, settings: &Settings) -> VmReach {
+        VmReach {
+            engine: self
+                .vm_engine
+                .clone()
+                .unwrap_or_else(|| run::engine_name(settings).to_owned()),
+            images: if self.vm_image.is_empty() {
+                vec![ImagePolicy::PLAN.to_owned()]
+            } else {
+                self.vm_image.clone()
+            },
+            network: self
+                .vm_network
+                .as_deref()
+                .and_then(run::network)
+                .unwrap_or(Network::None),
+        }
+    }
+
     fn http(&self) -> Option<HttpReach> {
         let is_given = !self.http.is_empty()
             || !self.http_private.is_empty()
@@ -188,14 +223,19 @@ fn check_suffices(
         run::describe(&inspection, &http)
     ));
     let need = consent::Need {
-        digest: &inspection.digest,
-        root: std::path::Path::new("/"),
-        interfaces: names.collect(),
-        network: hm_plugin_protocol::Network::None,
-        settings: None,
         http: http.iter().map(|(pattern, _)| pattern.clone()).collect(),
+        ..super::need(&inspection, std::path::Path::new("/"), settings, None)
     };
     Err(failure.hint(consent::command(&need)))
+}
+
+fn limit(text: &str) -> Result<(String, LimitValue), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write it as KEY=VALUE, for example memory=512MiB")?;
+    let value = LimitValue::from(value);
+    value.apply(name, &mut Limits::default())?;
+    Ok((name.to_owned(), value))
 }
 
 /// Returns digest and name.

@@ -5,7 +5,7 @@ use std::io::Write;
 use hm_render::clean_line;
 
 use crate::config::{Folders, Layer, Settings};
-use crate::consent::{self, GrantFile};
+use crate::consent::{self, Grant, GrantFile, HttpReach};
 use crate::failure::{Exit, Failure};
 use crate::project;
 
@@ -33,43 +33,12 @@ pub(super) fn run(folders: &Folders) -> Result<Exit, Failure> {
         text += "\ngrants\n";
     }
     for (digest, grant) in grants.grants() {
-        let mut allow = grant.allow.clone();
-        allow.extend(grant.http.is_some().then(|| "http".to_owned()));
-        let allow = if allow.is_empty() {
-            "to run".to_owned()
-        } else {
-            allow.join(", ")
-        };
         text += &format!(
-            "{}\n  name     {}\n  allowed  {}\n",
+            "{}\n  name     {}\n",
             clean_line(digest),
-            clean_line(&grant.name),
-            clean_line(&allow)
+            clean_line(&grant.name)
         );
-        if grant.vm.is_some() {
-            text += &format!("  network  {}\n", consent::word(grant.network()));
-        }
-        if let Some(http) = &grant.http {
-            let line = |head: &str, text: &str| format!("  {head:<8} {}\n", clean_line(text));
-            for host in &http.hosts {
-                text += &line("http", &consent::told(host));
-            }
-            for range in &http.private {
-                text += &line("private", range);
-            }
-            if let Some(methods) = &http.methods {
-                text += &line("methods", &methods.join(", "));
-            }
-            for (at, name) in &http.credentials {
-                text += &line("with", &format!("credential {name} at {at}"));
-            }
-        }
-        if !grant.secrets.is_empty() {
-            text += &format!(
-                "  reads    secrets {}\n",
-                clean_line(&grant.secrets.join(", "))
-            );
-        }
+        text += &scopes(grant, "  ");
         for repo in &grant.repos {
             let place = if repo == "*" {
                 "every repository"
@@ -81,4 +50,48 @@ pub(super) fn run(folders: &Folders) -> Result<Exit, Failure> {
     }
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Success)
+}
+
+/// Returns what a grant allows, a line each.
+pub(super) fn scopes(grant: &Grant, indent: &str) -> String {
+    let line = |head: &str, text: &str| format!("{indent}{head:<8} {}\n", clean_line(text));
+    let mut allow = grant.allow.clone();
+    allow.extend(grant.http.is_some().then(|| "http".to_owned()));
+    let mut text = if allow.is_empty() {
+        line("allowed", "to run")
+    } else {
+        line("allowed", &allow.join(", "))
+    };
+    if let Some(vm) = &grant.vm {
+        text += &line("engine", &vm.engine);
+        text += &line("images", &vm.images.join(", "));
+        text += &line("network", consent::word(vm.network));
+    }
+    if let Some(http) = &grant.http {
+        text += &places(http, line);
+    }
+    if !grant.secrets.is_empty() {
+        text += &line("reads", &format!("secrets {}", grant.secrets.join(", ")));
+    }
+    for (key, value) in &grant.limits {
+        text += &line("limit", &format!("{key} = {value}"));
+    }
+    text
+}
+
+fn places(http: &HttpReach, line: impl Fn(&str, &str) -> String) -> String {
+    let mut text = String::new();
+    for host in &http.hosts {
+        text += &line("http", &consent::told(host));
+    }
+    for range in &http.private {
+        text += &line("private", range);
+    }
+    if let Some(methods) = &http.methods {
+        text += &line("methods", &methods.join(", "));
+    }
+    for (at, name) in &http.credentials {
+        text += &line("with", &format!("credential {name} at {at}"));
+    }
+    text
 }

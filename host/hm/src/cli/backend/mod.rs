@@ -2,14 +2,17 @@
 
 mod grant;
 mod inspect;
+mod limits;
 mod list;
+mod lock;
 mod revoke;
 
 use std::path::Path;
 
-use hm_exec::{ComponentSource, Inspection};
+use hm_exec::{ComponentSource, Inspection, Interface};
 
 use crate::config::{Folders, Settings};
+use crate::consent::{Need, VmNeed};
 use crate::failure::{Exit, Failure};
 use crate::run::{self, Choice};
 use crate::terminal::Terminal;
@@ -26,8 +29,10 @@ pub(crate) struct Args {
 enum Command {
     List(list::Args),
     Inspect(inspect::Args),
-    Grant(grant::Args),
+    Grant(Box<grant::Args>),
     Revoke(revoke::Args),
+    Lock(lock::Args),
+    Limits(limits::Args),
 }
 
 /// Does what is asked.
@@ -38,6 +43,8 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Inspect(args) => inspect::run(args, &folders),
         Command::Grant(args) => grant::run(args, &folders, terminal),
         Command::Revoke(args) => revoke::run(args, &folders, terminal),
+        Command::Lock(args) => lock::run(args, &folders, terminal),
+        Command::Limits(_) => limits::run(&folders),
     }
 }
 
@@ -57,6 +64,7 @@ fn inspect_component(
             settings: Vec::new(),
             from_repository: Vec::new(),
             http: Vec::new(),
+            is_repositorys: false,
         })
     } else {
         Choice::named(name, settings)?
@@ -65,8 +73,36 @@ fn inspect_component(
         Choice::Local => hm_exec::LocalBackend::source(),
         Choice::Stranger(stranger) => ComponentSource::File(stranger.file.clone()),
     };
-    let loaded = run::runtime(folders)?
-        .load(&source)
+    let runtime = run::runtime(folders, settings)?;
+    let examined = runtime
+        .read(&source)
+        .and_then(|file| runtime.examine(file))
         .map_err(run::load_failure)?;
-    Ok((choice, loaded.inspection().clone()))
+    Ok((choice, examined.inspection().clone()))
+}
+
+/// Returns what any run here would need, whatever its plan.
+fn need<'a>(
+    inspection: &'a Inspection,
+    root: &'a Path,
+    settings: &Settings,
+    from_repository: Option<String>,
+) -> Need<'a> {
+    let asks_vm = inspection.asks.contains(&Interface::Vm);
+    Need {
+        digest: &inspection.digest,
+        root,
+        interfaces: inspection
+            .asks
+            .iter()
+            .map(|interface| interface.name())
+            .collect(),
+        vm: asks_vm.then(|| VmNeed {
+            engine: run::engine_name(settings).to_owned(),
+            images: std::collections::BTreeSet::new(),
+            network: hm_plugin_protocol::Network::None,
+        }),
+        settings: from_repository,
+        http: Vec::new(),
+    }
 }

@@ -21,11 +21,11 @@ pub(super) fn look(
     let digest = match &prepared.choice {
         Choice::Local => None,
         Choice::Stranger(stranger) => {
-            let runtime = run::runtime(&prepared.folders)?;
-            let loaded = runtime
-                .load(&ComponentSource::File(stranger.file.clone()))
+            let runtime = run::runtime(&prepared.folders, &prepared.settings)?;
+            let file = runtime
+                .read(&ComponentSource::File(stranger.file.clone()))
                 .map_err(run::load_failure)?;
-            Some(loaded.inspection().digest.clone())
+            Some(file.digest())
         }
     };
     let map = ImageMap::new(prepared.settings.images());

@@ -1,20 +1,14 @@
-//! Backends of strangers: one that behaves, one that does not, and files that are none.
+//! A backend that breaks every rule, one at a time: exhaustion (R), the protocol (P), passes
+//! that nobody saw (P5).
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+mod strings;
 
-use hm_tests::{Finished, Invocation, Project, guest, processes_with};
+use std::time::Duration;
+
+use hm_tests::{Finished, Project, processes_with};
 use rustix::process::Signal;
 
-fn misbehave() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| guest("misbehave", "misbehave-backend"))
-}
-
-fn echo() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| guest("echo", "echo-backend"))
-}
+use crate::stage::{VM, by, endures, grant, misbehave, works};
 
 /// A project whose first step fails unless something planted a file, and whose backend is
 /// allowed to misbehave as `case` says.
@@ -23,22 +17,8 @@ fn project(case: &str, command: &str) -> Project {
         "image = \"host\"\nenv = {{ MISBEHAVE = \"{case}\" }}\n[steps.a]\nrun = \"{command}\"\n\
          [steps.b]\nneeds = [\"a\"]\nrun = \"true\"",
     ));
-    grant(&project, misbehave(), &["--vm", "--vm-network", "host"]);
+    grant(&project, misbehave(), VM);
     project
-}
-
-#[track_caller]
-fn grant(project: &Project, component: &Path, flags: &[&str]) {
-    project
-        .hm(["backend", "grant"])
-        .arg(component)
-        .args(flags)
-        .run()
-        .expect(0);
-}
-
-fn by(project: &Project, component: &Path) -> Invocation {
-    project.run().arg("--backend").arg(component)
 }
 
 /// Checks that the backend is told off, that no build passed, and that a good run goes on
@@ -56,14 +36,7 @@ fn is_broken(case: &str, command: &str, says: &[&str]) -> Finished {
         assert_ne!(build.status, "passed");
         assert!(build.reason.is_some(), "the build tells why");
     }
-    project.write(
-        ".hm/ci.toml",
-        "[steps.a]\nimage = \"host\"\nrun = \"echo good\"",
-    );
-    assert_eq!(
-        project.run().run().expect(0).build().step("a").stdout(),
-        ["good"]
-    );
+    works(&project);
     finished
 }
 
@@ -250,184 +223,6 @@ fn a_start_without_an_end_ends_with_control_c() {
         .expect(0);
 }
 
-#[test]
-fn a_stranger_needs_a_grant() {
-    let project = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"echo one\"");
-    let refused = by(&project, echo()).run().expect(6);
-    assert_eq!(refused.text(), "");
-    let errors = refused.errors();
-    let command = errors
-        .lines()
-        .find_map(|line| line.find("hm backend grant").map(|at| line[at..].trim()));
-    let command = command.unwrap_or_else(|| panic!("no command in\n{errors}"));
-    // Exactly what was printed suffices.
-    project
-        .hm(command.split_whitespace().skip(1))
-        .run()
-        .expect(0);
-    let build = by(&project, echo()).run().expect(0).build();
-    assert_eq!(build.step("a").stdout(), ["echo one"]);
-}
-
-#[test]
-fn the_printed_command_suffices_for_machines_too() {
-    let project = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"echo one\"");
-    for flags in [&[][..], &["--network", "host"]] {
-        let refused = by(&project, misbehave()).args(flags).run().expect(6);
-        let errors = refused.errors();
-        let command = errors
-            .lines()
-            .find_map(|line| line.find("hm backend grant").map(|at| line[at..].trim()));
-        let command = command.unwrap_or_else(|| panic!("no command in\n{errors}"));
-        project
-            .hm(command.split_whitespace().skip(1))
-            .run()
-            .expect(0);
-        by(&project, misbehave()).args(flags).run().expect(0);
-    }
-}
-
-#[test]
-fn a_grant_is_for_these_bytes_and_this_repository() {
-    let project = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"echo one\"");
-    grant(&project, echo(), &[]);
-    let copy = project.path().join("copy.wasm");
-    let mut bytes = std::fs::read(echo()).unwrap();
-    std::fs::write(&copy, &bytes).unwrap();
-    by(&project, &copy).run().expect(0);
-    // An empty custom section changes nothing but the digest.
-    bytes.extend([0, 2, 1, b'x']);
-    std::fs::write(&copy, &bytes).unwrap();
-    by(&project, &copy).run().expect(6);
-    let other = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"echo one\"")
-        .env_for_all("HM_CONFIG_DIR", project.config());
-    by(&other, echo()).run().expect(6).says(&["repository"]);
-}
-
-#[test]
-fn a_revoked_grant_is_gone() {
-    let project = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"echo one\"");
-    grant(&project, echo(), &[]);
-    by(&project, echo()).run().expect(0);
-    project
-        .hm(["backend", "revoke"])
-        .arg(echo())
-        .run()
-        .expect(0);
-    by(&project, echo()).run().expect(6);
-}
-
-#[test]
-fn a_person_is_asked_once() {
-    let project = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"echo one\"");
-    let run = || project.hm(["run", "--backend"]).arg(echo());
-    for (answer, code) in [("no\n", 6), ("yes\n", 6), ("once\n", 0), ("grant\n", 0)] {
-        let mut terminal = run().on_terminal(100, 30);
-        terminal.wait_for("anything else for no");
-        // What is typed too early is thrown away.
-        std::thread::sleep(std::time::Duration::from_millis(1500));
-        terminal.type_in(answer.as_bytes());
-        let seen = terminal.wait();
-        assert_eq!(seen.code, Some(code), "{answer}: {}", seen.text());
-    }
-    let seen = run().on_terminal(100, 30).wait();
-    assert_eq!(seen.code, Some(0), "{}", seen.text());
-    assert!(
-        !seen.text().contains("anything else for no"),
-        "{}",
-        seen.text()
-    );
-}
-
-/// Files that are no component: one line that names what they are, and no question.
-#[test]
-fn files_that_are_no_component() {
-    let project = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"echo one\"");
-    let whole = std::fs::read(echo()).unwrap();
-    let module = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
-    let mut trailing = whole.clone();
-    trailing.extend(b"garbage");
-    let mut files: Vec<(&str, Vec<u8>)> = vec![
-        ("empty", Vec::new()),
-        (
-            "random",
-            (0..4096_u32)
-                .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-                .collect(),
-        ),
-        (
-            "elf",
-            std::fs::read("/proc/self/exe").unwrap()[..4096].to_vec(),
-        ),
-        ("text", b"(component)".to_vec()),
-        ("module", module.to_vec()),
-        ("trailing", trailing),
-    ];
-    for cut in [
-        4,
-        8,
-        9,
-        12,
-        whole.len() / 3,
-        whole.len() / 2,
-        whole.len() - 1,
-    ] {
-        files.push(("cut", whole[..cut].to_vec()));
-    }
-    for (name, bytes) in files {
-        let path = project.path().join(format!("{name}.wasm"));
-        std::fs::write(&path, bytes).unwrap();
-        let finished = by(&project, &path).run();
-        assert_eq!(finished.code(), Some(8), "{name}: {}", finished.said());
-        assert_eq!(finished.text(), "", "{name}");
-        assert!(
-            finished.errors().contains(name),
-            "{name}: {}",
-            finished.errors()
-        );
-        assert!(
-            !finished.errors().contains("grant"),
-            "{name}: {}",
-            finished.errors()
-        );
-    }
-    project.run().run().expect(0);
-}
-
-#[test]
-fn strange_files_are_not_waited_for() {
-    let project = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"echo one\"");
-    let fifo = project.path().join("fifo.wasm");
-    project.program("mkfifo").arg(&fifo).run().expect(0);
-    let huge = project.path().join("huge.wasm");
-    let file = std::fs::File::create(&huge).unwrap();
-    file.set_len(500 << 20).unwrap();
-    for (path, codes) in [
-        (&fifo, [8, 2]),
-        (&huge, [8, 8]),
-        (&project.path().to_owned(), [2, 2]),
-    ] {
-        let finished = by(&project, path).run();
-        assert!(
-            finished.code().is_some_and(|code| codes.contains(&code)),
-            "{}: {}",
-            path.display(),
-            finished.said()
-        );
-        assert!(
-            finished.peak_kib() < 150 << 10,
-            "{}: {} KiB",
-            path.display(),
-            finished.peak_kib()
-        );
-    }
-    by(&project, Path::new("./absent.wasm"))
-        .run()
-        .expect(2)
-        .says(&["absent.wasm"]);
-    by(&project, Path::new("/dev/zero")).run();
-}
-
 /// The canary of this file: a machine that a broken backend leaves is gone with it.
 #[test]
 fn machines_of_a_broken_backend_are_gone() {
@@ -438,4 +233,89 @@ fn machines_of_a_broken_backend_are_gone() {
     );
     by(&project, misbehave()).run().expect(8);
     assert_eq!(processes_with(&marker), [""; 0]);
+}
+
+/// What waits for the rate is not lost, and the total ends it.
+#[test]
+fn notices_come_at_their_rate_and_end_with_their_total() {
+    let project = project("flood-of-notices", "true");
+    grant(&project, misbehave(), &["--limit", "notices=12000"]);
+    let finished = endures(by(&project, misbehave()), &[8], Duration::from_secs(60)).says(&[
+        "went over a limit: notices and custom events 12000",
+        "--limit notices=24000",
+    ]);
+    let build = finished.build();
+    let notices = build
+        .events
+        .iter()
+        .filter(|event| event["kind"] == "notice");
+    assert_eq!(notices.count(), 12_000);
+    works(&project);
+}
+
+#[test]
+fn processor_time_has_a_limit() {
+    for case in ["loop", "fill-memory"] {
+        let project = project(case, "true");
+        grant(&project, misbehave(), &["--limit", "cpu=1s"]);
+        endures(by(&project, misbehave()), &[8], Duration::from_secs(60))
+            .says(&["went over a limit: CPU time 1 s"]);
+        works(&project);
+    }
+}
+
+#[test]
+fn output_that_comes_as_events_has_a_limit() {
+    let project = project("flood-of-output", "true");
+    grant(&project, misbehave(), &["--limit", "output=1MiB"]);
+    endures(by(&project, misbehave()), &[8], Duration::from_secs(60))
+        .says(&["went over a limit: step-output 1 MiB"]);
+}
+
+#[test]
+fn what_is_logged_too_fast_is_counted() {
+    let project = project("loop-with-log", "true");
+    let call = by(&project, misbehave()).args(["-v", "--timeout", "2s"]);
+    let finished = endures(call, &[124, 8], Duration::from_secs(60)).says(&["lines dropped"]);
+    let lines = finished
+        .errors()
+        .lines()
+        .filter(|line| line.contains("again"))
+        .count();
+    assert!(lines < 1_000 + 100 * 60, "{lines} lines");
+}
+
+/// The times that the contract gives a backend, each with its name.
+#[test]
+fn silence_has_a_limit_and_a_name() {
+    for (case, limit, says) in [
+        (
+            "loop-in-start",
+            "start=1s",
+            "`start` took longer than the limit start 1 s",
+        ),
+        (
+            "outcome-never",
+            "outcome=1s",
+            "took longer than the limit outcome 1 s",
+        ),
+    ] {
+        let project = project(case, "true");
+        grant(&project, misbehave(), &["--limit", limit]);
+        endures(by(&project, misbehave()), &[8], Duration::from_secs(60)).says(&[says]);
+        works(&project);
+    }
+}
+
+#[test]
+fn machines_are_counted_and_measured() {
+    let project = project("machines", "true");
+    grant(&project, misbehave(), &["--limit", "machines=3"]);
+    let finished = endures(by(&project, misbehave()), &[8], Duration::from_secs(60));
+    assert!(
+        finished.errors().contains("machines 3"),
+        "{}",
+        finished.errors()
+    );
+    works(&project);
 }

@@ -1,0 +1,102 @@
+//! Pieces of text grafted on a backend that behaves: what runs before anything of it is called
+//! (L4, R1, R2, R3, R5, T1).
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hm_tests::{Finished, Project, assemble, graft, workspace};
+
+use crate::stage::{by, echo, endures, grant, one_step, works, write};
+
+/// Nothing here may take longer than the limits below and a start on a busy machine.
+const SOON: Duration = Duration::from_secs(30);
+
+fn piece(name: &str) -> Vec<u8> {
+    let path = workspace().join(format!("tests/guests/grafted/{name}.wat"));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assemble(&text)
+}
+
+fn grafted(project: &Project, name: &str) -> PathBuf {
+    let whole = fs::read(echo()).unwrap();
+    write(project, name, &graft(&whole, &piece(name)))
+}
+
+/// Runs a grafted backend that was allowed to run, with a second for what has ten.
+#[track_caller]
+fn run(name: &str, says: &str) -> Finished {
+    let project = one_step();
+    let path = grafted(&project, name);
+    grant(&project, &path, &["--limit", "instantiate=2s"]);
+    let finished = endures(by(&project, &path), &[8], SOON).says(&[says]);
+    works(&project);
+    finished
+}
+
+macro_rules! cases {
+    ($($name:ident: $says:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                run(stringify!($name), $says);
+            }
+        )*
+    };
+}
+
+cases! {
+    start_loop: "its instantiation took longer than the limit instantiate 2 s";
+    nested_loop: "its instantiation took longer than the limit instantiate 2 s";
+    fill: "its instantiation took longer than the limit instantiate 2 s";
+    growing_memories: "went over a limit: memory 256 MiB";
+    twenty_memories: "memories 16";
+    sixtyfive_instances: "instances 64";
+    largest_memory: "memory 256 MiB";
+    largest_table: "table-elements 200000";
+    recursion: "stack 512 KiB";
+    wide_recursion: "stack 512 KiB";
+    resources: "handles 32768";
+    waitable_sets: "handles to tasks, streams and sets 32768";
+    futures: "32768";
+    names: "crashed";
+}
+
+/// Whoever has not allowed it sees it refused at once: not an instruction of it has run, and
+/// no code was made of it.
+#[test]
+fn nothing_of_a_stranger_runs_before_it_is_allowed() {
+    let project = one_step();
+    let cache = project.path().join("cache");
+    for name in ["start_loop", "nested_loop", "fill"] {
+        let path = grafted(&project, name);
+        let call = by(&project, &path).env("HM_CACHE_DIR", &cache);
+        endures(call, &[6], SOON).says(&["has no grant"]);
+    }
+    assert!(!cache.join("components").exists(), "code was made");
+    works(&project);
+}
+
+/// The line that is printed is the line that raises the limit.
+#[test]
+fn a_limit_names_the_line_that_raises_it() {
+    let project = one_step();
+    let path = grafted(&project, "twenty_memories");
+    grant(&project, &path, &[]);
+    let refused = endures(by(&project, &path), &[8], SOON);
+    let command = crate::stage::printed_command(&refused);
+    assert!(command.contains(&"memories=32".to_owned()), "{command:?}");
+    project.hm(command).run().expect(0);
+    by(&project, &path).run().expect(0);
+}
+
+/// The default of ten seconds, once, as a user meets it.
+#[test]
+fn ten_seconds_are_enough_to_begin() {
+    let project = one_step();
+    let path = grafted(&project, "start_loop");
+    grant(&project, &path, &[]);
+    endures(by(&project, &path), &[8], SOON).says(&["instantiate 10 s"]);
+    works(&project);
+}

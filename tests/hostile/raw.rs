@@ -1,0 +1,140 @@
+//! Files that are no components (L1), machine code (L2), strange files (L3), and files that
+//! hurt who reads them (L6).
+
+#[path = "../guests/raw/bytes.rs"]
+mod bytes;
+
+use std::fs;
+use std::time::Duration;
+
+use hm_tests::Finished;
+
+use crate::stage::{by, echo, endures, one_step, works, write};
+
+/// Far more than it takes, and far less than a person would wait.
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// A reader that runs out of time has five seconds.
+const READING: Duration = Duration::from_secs(20);
+
+/// Names what it is, asks for no consent, and keeps nothing.
+#[track_caller]
+fn refused(finished: &Finished, what: &str) {
+    assert_eq!(finished.text(), "");
+    let errors = finished.errors();
+    assert!(errors.contains(what), "no `{what}` in\n{errors}");
+    assert!(!errors.contains("grant"), "{errors}");
+}
+
+#[test]
+fn files_that_are_something_else_are_named() {
+    let project = one_step();
+    let whole = fs::read(echo()).unwrap();
+    let cache = project.path().join("cache");
+    for (name, bytes, what) in bytes::strangers(&whole) {
+        let path = write(&project, name, &bytes);
+        let call = by(&project, &path).env("HM_CACHE_DIR", &cache);
+        let finished = endures(call, &[8], AT_ONCE);
+        refused(&finished, what);
+        assert!(finished.errors().contains(name), "{}", finished.errors());
+    }
+    for bytes in bytes::cuts(&whole) {
+        let path = write(&project, "cut", &bytes);
+        let call = by(&project, &path).env("HM_CACHE_DIR", &cache);
+        let what = if bytes.len() < 8 || bytes.len() > 8 {
+            format!("cut short at byte {}", bytes.len())
+        } else {
+            String::new()
+        };
+        refused(&endures(call, &[8], AT_ONCE), &what);
+    }
+    assert!(!cache.join("components").exists(), "something was kept");
+    works(&project);
+}
+
+#[test]
+fn strange_files_are_not_waited_for() {
+    let project = one_step();
+    let fifo = project.path().join("fifo.wasm");
+    project.program("mkfifo").arg(&fifo).run().expect(0);
+    let huge = project.path().join("huge.wasm");
+    fs::File::create(&huge).unwrap().set_len(500 << 20).unwrap();
+    let folder = project.path().to_owned();
+    for (path, code) in [
+        (fifo.as_path(), 8),
+        (huge.as_path(), 8),
+        (folder.as_path(), 2),
+        ("/dev/zero".as_ref(), 8),
+        ("/proc/self/stat".as_ref(), 8),
+        ("./absent.wasm".as_ref(), 2),
+    ] {
+        let finished = endures(by(&project, path), &[code], AT_ONCE);
+        assert!(
+            finished.peak_kib() < 150 << 10,
+            "{}: {} KiB",
+            path.display(),
+            finished.peak_kib()
+        );
+    }
+    works(&project);
+}
+
+/// What the engine's parser does with these differs by build; that it is another process
+/// that does it does not.
+#[test]
+fn files_that_hurt_their_reader_hurt_nobody_else() {
+    let project = one_step();
+    for (name, bytes) in [
+        ("component-types", bytes::deep_types(0x41, 4_000)),
+        ("more-component-types", bytes::deep_types(0x41, 20_000)),
+        ("most-component-types", bytes::deep_types(0x41, 1_000_000)),
+        ("instance-types", bytes::deep_types(0x42, 20_000)),
+        ("lists", bytes::deep_lists(100_000)),
+        ("components", bytes::deep_components(5_000)),
+        ("more-components", bytes::deep_components(100_000)),
+    ] {
+        let path = write(&project, name, &bytes);
+        let finished = endures(by(&project, &path), &[8], READING);
+        assert_eq!(finished.text(), "", "{name}");
+        let errors = finished.errors();
+        let is_told = ["could not be read", "no valid component", "no backend"]
+            .iter()
+            .any(|words| errors.contains(words));
+        assert!(is_told, "{name}: {errors}");
+        let cores = fs::read_dir(project.path()).unwrap().flatten();
+        let cores: Vec<_> = cores
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("core"))
+            .collect();
+        assert!(cores.is_empty(), "{name}: {cores:?}");
+    }
+    works(&project);
+}
+
+/// Machine code of this very engine, as the cache keeps it, is not taken from a file: not by
+/// itself, not behind a component, not beside one.
+#[test]
+fn machine_code_is_never_loaded_from_a_file() {
+    let project = one_step();
+    let engine = crate::stage::machine_code();
+    let finished = endures(
+        by(&project, &write(&project, "code", &engine)),
+        &[8],
+        AT_ONCE,
+    );
+    refused(&finished, "compiled machine code");
+    let whole = fs::read(echo()).unwrap();
+    let appended = [whole.clone(), engine.clone()].concat();
+    let path = write(&project, "appended", &appended);
+    refused(
+        &endures(by(&project, &path), &[8], AT_ONCE),
+        "no valid component",
+    );
+    // Siblings that a debugger or another loader would look at.
+    let path = write(&project, "good", &whole);
+    for ending in ["wasm.dwp", "dwp", "cwasm"] {
+        fs::write(path.with_extension(ending), &engine).unwrap();
+    }
+    crate::stage::grant(&project, &path, &[]);
+    let build = by(&project, &path).run().expect(0).build();
+    assert_eq!(build.step("a").stdout(), ["echo one"]);
+    works(&project);
+}
