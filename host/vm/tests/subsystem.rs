@@ -334,3 +334,24 @@ fn a_file_in_the_place_of_the_state_folder_is_told() {
     );
     assert!(error.remedy().unwrap().contains("move the file"));
 }
+
+#[tokio::test]
+async fn the_registrys_log_does_not_grow_from_run_to_run() {
+    let world = World::new();
+    let log = || {
+        let path = world.state.root().join("registry.sqlite-wal");
+        fs::metadata(path).map_or(0, |found| found.len())
+    };
+    let run = world.run(u64::MAX);
+    run.settle().await;
+    for number in 0..200 {
+        let name = format!("s{number}");
+        run.cache_store(&name, &snapshot(&name)).await.unwrap();
+    }
+    drop(run);
+    assert!(log() > 1 << 20, "{}", log());
+    let run = world.run(u64::MAX);
+    run.settle().await;
+    assert!(log() < 1 << 20, "{}", log());
+    assert_eq!(found(&run, "s7").await.as_deref(), Some("s7"));
+}

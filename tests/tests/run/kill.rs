@@ -9,6 +9,7 @@ use hm_tests::{Project, assert_nothing_left};
 use rustix::process::Signal;
 
 /// Kills where everything is required; a tenth elsewhere, as each takes half a second.
+/// `HM_TEST_KILLS` is another number.
 const KILLS: (u32, u32) = (200, 20);
 
 /// The build takes a second or so, the latest kill falls into its last third.
@@ -67,11 +68,13 @@ fn killed_at_any_moment_it_leaves_nothing() {
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     println!("HM_TEST_SEED={seed} tries the same moments again");
-    let kills = if variable("HM_TEST_REQUIRE").as_deref() == Some("all") {
-        KILLS.0
-    } else {
-        KILLS.1
+    let usual = match variable("HM_TEST_REQUIRE").as_deref() {
+        Some("all") => KILLS.0,
+        _ => KILLS.1,
     };
+    let kills = variable("HM_TEST_KILLS")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usual);
     let project = Project::toml(BUILD)
         .file(".hm/quick.toml", QUICK)
         .file("tree/file", "of the source\n");

@@ -55,6 +55,32 @@ fn one_that_cannot_be_written() {
     }
 }
 
+/// As in a container: an overlay cannot carry another one's layers.
+#[test]
+fn one_on_an_overlay() {
+    let project = project();
+    let state = project.state().display();
+    let below = project.config().with_file_name("below");
+    let script = format!(
+        "mkdir -p '{0}/lower' '{0}/upper' '{0}/work' '{state}' && \
+         mount -t overlay overlay -o lowerdir='{0}/lower',upperdir='{0}/upper',workdir='{0}/work' '{state}' && \
+         chmod 700 '{state}' || exit 99\n'{1}' run --format json",
+        below.display(),
+        hm().display()
+    );
+    let finished = project
+        .program("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .run();
+    if matches!(finished.code(), Some(99) | None) || finished.errors().contains("unshare") {
+        cannot("a state folder on an overlay", &finished.errors());
+        return;
+    }
+    finished
+        .expect(4)
+        .says(&["lies on overlayfs", "HM_STATE_DIR", "volume"]);
+}
+
 #[test]
 fn a_file_in_its_place() {
     let project = project();

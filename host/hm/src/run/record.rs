@@ -163,8 +163,9 @@ impl Record {
 
 fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut file, value)?;
-    file.write_all(b"\n")?;
+    let mut text = serde_json::to_vec(value)?;
+    text.push(b'\n');
+    file.write_all(&text)?;
     file.persist(folder.join(name))?;
     Ok(())
 }

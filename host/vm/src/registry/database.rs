@@ -21,6 +21,13 @@ use crate::state::{StateDir, io_error};
 /// writers was 58 ms.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A log of this many bytes is moved into the database, once a run: every opening reads and
+/// checks all of it.
+const LONG_LOG: u64 = 1 << 20;
+
+/// Pages after which a run moves the log itself, while somebody waits for it: 64 MiB.
+const LONGEST_LOG: u32 = 16_384;
+
 /// The database of kept snapshots, opened by one owner. See the [module](super).
 #[derive(Debug)]
 pub struct Registry {
@@ -114,6 +121,34 @@ impl Registry {
         match File::open(&path).and_then(|log| log.sync_data()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(io_error("cannot write out", &path)),
+        }
+    }
+
+    /// Moves a long log into the database. Waits for the disk, and nobody meanwhile waits
+    /// for this: it has a connection of its own and gives way.
+    ///
+    /// # Errors
+    /// [`VmError::Registry`] if the disk fails.
+    pub(crate) fn shorten_log(&self) -> Result<(), VmError> {
+        let path = self.state.registry();
+        let log = fs::metadata(with_suffix(&path, "-wal"));
+        if log.map_or(0, |log| log.len()) < LONG_LOG {
+            return Ok(());
+        }
+        let moved = Connection::open(&path).and_then(|connection| {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            // The first does the work, and others can write; the second cuts off what is done
+            // then, or leaves it to another time.
+            for mode in ["PASSIVE", "TRUNCATE"] {
+                connection.busy_timeout(Duration::ZERO)?;
+                let pragma = format!("PRAGMA wal_checkpoint({mode})");
+                connection.query_row(&pragma, [], |_| Ok(()))?;
+            }
+            Ok(())
+        });
+        match moved {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+            other => other.map_err(|source| registry_error(&self.state, source)),
         }
     }
 
@@ -324,6 +359,7 @@ fn connect(path: &Path) -> Result<Connection, Trouble> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LONGEST_LOG)?;
     if schema::migrate(&mut connection)?.is_some() {
         return Err(Trouble::Newer);
     }

@@ -120,6 +120,10 @@ impl Subsystem {
             if let Err(error) = subsystem.reap().await {
                 tracing::warn!(%error, "cannot remove all that earlier runs left");
             }
+            let shortened = subsystem.on_registry(|registry| registry.shorten_log());
+            if let Err(error) = shortened.await {
+                tracing::debug!(%error, "cannot shorten the registry's log");
+            }
             if let Err(error) = subsystem.sync().await {
                 tracing::debug!(%error, "cannot write out what earlier runs stored");
             }
