@@ -12,6 +12,7 @@ mod policy;
 mod redirects;
 mod resolver;
 mod source;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -11,13 +11,13 @@ use hm_tests::Peer;
 use super::embedded::{Ran, run};
 
 /// Answers each look-up with the next set of addresses; the last one stays.
-struct Scripted {
+pub struct Scripted {
     answers: Mutex<VecDeque<Vec<IpAddr>>>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Scripted {
-    fn new(answers: &[&[&str]]) -> Arc<Self> {
+    pub fn new(answers: &[&[&str]]) -> Arc<Self> {
         let set = |set: &&[&str]| set.iter().map(|address| address.parse().unwrap()).collect();
         Arc::new(Self {
             answers: Mutex::new(answers.iter().map(set).collect()),

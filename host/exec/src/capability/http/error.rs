@@ -71,11 +71,9 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<Error> {
         return Some(of_tls(tls));
     }
     let io = cause.downcast_ref::<io::Error>()?;
-    if let Some(tls) = io
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        return Some(of_tls(tls));
+    // What an I/O error was made of is not its source.
+    if let Some(inner) = io.get_ref() {
+        return of_cause(inner);
     }
     Some(match io.kind() {
         io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
