@@ -23,6 +23,7 @@ pub const ROWS: &[(&str, Row)] = &[
     ("independent-8", independent_8),
     ("source", source),
     ("logs", logs),
+    ("secrets", secrets),
     ("idle", idle),
     ("policy-logs", crate::policy::logs),
     ("policy-consent", crate::policy::consent),
@@ -210,6 +211,32 @@ fn logs(hm: &Path, table: &mut Table) -> Result<()> {
             summary(&subject),
             1,
             "1.5 x; 100 MB",
+        );
+    }
+    Ok(())
+}
+
+/// The same lines with secrets to look for: one short one, and a key of many lines.
+fn secrets(hm: &Path, table: &mut Table) -> Result<()> {
+    let key: String = (0..27)
+        .map(|line| format!("{:064}\n", line * 7919))
+        .collect();
+    for (name, value) in [
+        ("a token", "ghp_0123456789abcdefghijklmnop"),
+        ("a key", &key),
+    ] {
+        let project = Project::new(&plan::toml(1, false, "seq -f %079.0f 1 1000000"))?;
+        let run = |args: &[&str]| {
+            let mut command = project.run(hm, args);
+            process(command.arg("--no-cache").env("BENCH_SECRET", value))
+        };
+        let (baseline, subject) = pairs(5, || run(&[]), || run(&["--secret", "BENCH_SECRET"]))?;
+        table.add(
+            &format!("1,000,000 lines of 80 bytes, {name} hidden / nothing hidden"),
+            summary(&baseline).wall,
+            summary(&subject),
+            1,
+            "",
         );
     }
     Ok(())

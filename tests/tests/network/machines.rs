@@ -135,3 +135,44 @@ fn what_was_not_granted_is_missing_before_anything_runs() {
     assert_eq!(refused.text(), "");
     project.assert_nothing_started();
 }
+
+/// V2: what a command's parts can be made to mean.
+#[test]
+fn a_command_is_one_argument_in_its_own_machine() {
+    let project = project("INJECT = \"1\"");
+    let outside = project.config().join("outside");
+    std::fs::write(&outside, "FILE-canary").unwrap();
+    std::os::unix::fs::symlink(project.config(), project.path().join("out")).unwrap();
+    grant(&project, &[]);
+    let finished = probe(&project, &[]);
+    for (what, says) in [
+        ("folder-up", "working-dir"),
+        ("folder-by-link", "working-dir"),
+        ("folder-nul", "working-dir"),
+        ("folder-long", "working-dir"),
+        ("command-nul", "command"),
+        ("command-long", "command"),
+        ("env-empty", "env"),
+        ("env-equals", "env"),
+        ("env-nul", "env"),
+        ("env-newline", "env"),
+        ("env-value-nul", "env A"),
+        ("env-twice", "env A"),
+        ("env-many", "env 512"),
+    ] {
+        let told = told(&finished, what);
+        let is_refused = told.contains("Denied") || told.contains("Limit");
+        assert!(is_refused && told.contains(says), "{what}: {told}");
+    }
+    // A link leads where it leads inside the machine, and nowhere outside of it.
+    for what in ["folder-of-link", "folder-absent"] {
+        assert!(
+            !told(&finished, what).contains("ran in"),
+            "{}",
+            told(&finished, what)
+        );
+    }
+    assert!(told(&finished, "env-loader").contains("/nowhere.so"));
+    assert!(!finished.text().contains("FILE-canary"));
+    assert_eq!(finished.build().step("a").status, "passed");
+}

@@ -242,3 +242,33 @@ fn a_configured_proxy_is_used_for_what_is_not_here() {
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].line(), "GET http://service.example/x HTTP/1.1");
 }
+
+/// A person sees where it would talk to, who asks for that, and what can be read on the way.
+#[test]
+fn a_person_is_shown_every_place() {
+    let project = script(&["measure"]);
+    let file = caller().display();
+    project.write(
+        ".hm/config.toml",
+        format!(
+            "[backends.acme]\nfile = \"{file}\"\nrequest = {{ http = [\"http://plain.example/\", \"https://*.acme.example/\"] }}"
+        ),
+    );
+    let mut terminal = project
+        .hm(["run", "--backend", "acme"])
+        .on_terminal(140, 40);
+    terminal.wait_for("anything else for no");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    terminal.type_in(b"once\n");
+    let seen = terminal.wait();
+    assert_eq!(seen.code, Some(0), "{}", seen.text());
+    let text = seen.text();
+    for says in [
+        "read your source tree",
+        "http://plain.example/  (not encrypted)",
+        "https://*.acme.example/",
+        ".hm/config.toml",
+    ] {
+        assert!(text.contains(says), "{says}: {text}");
+    }
+}

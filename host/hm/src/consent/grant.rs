@@ -441,6 +441,32 @@ mod tests {
     }
 
     #[test]
+    fn adding_takes_nothing_away() {
+        let grant = |allow: &[&str], network: Option<Network>, secrets: &[&str]| Grant {
+            name: "acme".into(),
+            repos: vec!["/repo".into()],
+            allow: allow.iter().map(|name| (*name).to_owned()).collect(),
+            settings: None,
+            secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
+            vm: network.map(|network| VmReach { network }),
+            http: None,
+        };
+        let mut own = grant(&["vm"], Some(Network::Host), &["A"]);
+        own.add(grant(&["source"], None, &["A", "B"]));
+        assert_eq!(
+            own,
+            grant(&["vm", "source"], Some(Network::Host), &["A", "B"])
+        );
+        own.add(grant(&["vm"], Some(Network::None), &[]));
+        assert_eq!(own.network(), Network::Host);
+        let mut more = grant(&[], None, &[]);
+        more.http = Some(HttpReach::default());
+        assert!(!own.has("http"));
+        own.add(more);
+        assert!(own.has("http") && own.has("vm") && own.has("source"));
+    }
+
+    #[test]
     fn the_command_says_exactly_what_is_needed() {
         for (vm, flags) in [
             (None, ""),

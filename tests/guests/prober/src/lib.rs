@@ -13,6 +13,8 @@ use wasip3::http::client;
 use wasip3::http::types::{ErrorCode, Fields, Request, Scheme, Trailers};
 use wasip3::wit_future;
 
+mod injection;
+
 struct Prober;
 
 const OPTIONS: MachineOptions = MachineOptions {
@@ -49,6 +51,11 @@ impl Backend for Prober {
                     .map_err(broken)
             };
             tell("fresh", look(&boot().await?).await).await;
+            if planned.env.iter().any(|(name, _)| name == "INJECT") {
+                for (what, came_to) in injection::all(&boot().await?).await {
+                    tell(what, came_to).await;
+                }
+            }
             let machine = boot().await?;
             let code = match machine.run(step).await.map_err(broken)? {
                 ExecStatus::Exited(code) => code,
