@@ -13,6 +13,7 @@ use tar::{EntryType, Header, HeaderMode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Size, SourceTree, size};
+use crate::session::Call;
 
 /// Bytes handed on at once, and how many such pieces are held: what an archive takes of
 /// memory, however large the tree is.
@@ -32,8 +33,9 @@ pub(super) struct Archive {
     pub(super) done: oneshot::Receiver<Result<Size, String>>,
 }
 
-/// Begins an archive. Its maker stops when nobody takes the data any more.
-pub(super) fn begin(tree: Arc<SourceTree>) -> Archive {
+/// Begins an archive. Its maker stops when nobody takes the data any more; until then it
+/// counts as a `call` in flight, whatever became of the guest's ends.
+pub(super) fn begin(tree: Arc<SourceTree>, call: Call) -> Archive {
     let (sender, data) = mpsc::channel(CHUNKS);
     let (done_sender, done) = oneshot::channel();
     tokio::spawn(async move {
@@ -49,6 +51,7 @@ pub(super) fn begin(tree: Arc<SourceTree>) -> Archive {
                 }
             }
         };
+        drop(call);
         // Who dropped the future does not want to know.
         let _ = done_sender.send(made);
     });

@@ -53,11 +53,9 @@ impl wit::HostWithStore<State> for HasSelf<State> {
             });
         };
         let (_, call) = access.get().session.enter()?;
-        let made = archive::begin(tree);
+        let made = archive::begin(tree, call);
         let done = async move {
-            let done = made.done.await;
-            drop(call);
-            Ok::<_, wasmtime::Error>(match done {
+            Ok::<_, wasmtime::Error>(match made.done.await {
                 Ok(done) => done.map(wit::TreeInfo::from),
                 Err(_) => Err("the archive was given up".into()),
             })
