@@ -22,8 +22,8 @@ pub use api::{
     SourceMeta,
 };
 pub use capability::http::{
-    Credential, HttpGrant, HttpLimits, HttpNetwork, HttpProxy, Pattern, PatternError, PrivateRange,
-    Resolver, SystemResolver,
+    Credential, HttpGrant, HttpNetwork, HttpProxy, Pattern, PatternError, PrivateRange, Resolver,
+    SystemResolver,
 };
 pub use capability::{Grants, ImageMap, ImagePolicy, SourceGrant, VmGrant};
 pub use component::{

@@ -3,7 +3,7 @@
 
 use hm_exec::{
     BackendError, BuildEvent, CodeCache, ComponentBackend, ComponentSource, ExecutionBackend,
-    Grants, HttpGrant, RunRequest, Runtime, RuntimeConfig, SourceGrant,
+    Grants, HttpGrant, Limits, RunRequest, Runtime, RuntimeConfig, SourceGrant,
 };
 use hm_plugin_protocol::{Plan, Step};
 
@@ -19,8 +19,13 @@ pub struct Ran {
     pub error: Option<BackendError>,
 }
 
-/// Runs a script in this process.
+/// Runs a script in this process, with the usual limits.
 pub fn run(lines: &[String], grant: HttpGrant) -> Ran {
+    run_limited(lines, grant, Limits::default())
+}
+
+/// Runs a script in this process.
+pub fn run_limited(lines: &[String], grant: HttpGrant, limits: Limits) -> Ran {
     let state = tempfile::tempdir().unwrap();
     let root = tempfile::tempdir().unwrap();
     let cache = hm_tests::shared_folder("embedded");
@@ -39,6 +44,7 @@ pub fn run(lines: &[String], grant: HttpGrant) -> Ran {
         source: Some(SourceGrant {
             state: hm_vm::StateDir::open(state.path()).unwrap(),
         }),
+        limits,
         ..Grants::default()
     };
     let backend = ComponentBackend::new(&runtime, "caller", &loaded, grants).unwrap();

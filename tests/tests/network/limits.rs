@@ -1,9 +1,9 @@
 //! Servers that send too much, too slowly, or not at all.
 
-use hm_exec::{HttpGrant, HttpLimits};
+use hm_exec::{HttpGrant, Limits};
 use hm_tests::{Peer, response};
 
-use super::embedded::{Ran, run};
+use super::embedded::{Ran, run_limited};
 use super::{flags, said, to};
 
 #[test]
@@ -22,60 +22,68 @@ fn heads_that_are_too_large_are_refused() {
 }
 
 /// Runs requests to a server with limits that are reached soon.
-fn limited(peer: &Peer, limits: HttpLimits, lines: &[&str]) -> Ran {
+fn limited(peer: &Peer, limits: Limits, lines: &[&str]) -> Ran {
     let at = format!("http://127.0.0.1:{}/", peer.port());
     let grant = HttpGrant {
         patterns: vec![at.parse().unwrap()],
-        limits,
         ..HttpGrant::default()
     };
     let lines: Vec<_> = lines.iter().map(|line| line.replace("HERE", &at)).collect();
-    run(&lines, grant)
+    run_limited(&lines, grant, limits)
 }
 
 #[test]
 fn what_is_over_a_limit_ends_the_build_by_its_name() {
     let peer = Peer::fixed("200 OK", "", &"x".repeat(5000));
-    let large = HttpLimits {
-        response_bytes: 4999,
-        ..HttpLimits::default()
+    let large = Limits {
+        http_response_bytes: 4999,
+        ..Limits::default()
     };
-    let many = HttpLimits {
-        total: 2,
-        ..HttpLimits::default()
+    let many = Limits {
+        http_requests: 2,
+        ..Limits::default()
     };
-    let sent = HttpLimits {
-        request_bytes: 99,
-        ..HttpLimits::default()
+    let sent = Limits {
+        http_request_bytes: 99,
+        ..Limits::default()
     };
-    let all = HttpLimits {
-        build_bytes: 7000,
-        ..HttpLimits::default()
+    let all = Limits {
+        http_bytes: 7000,
+        ..Limits::default()
     };
     for (limits, lines, says) in [
-        (large, &["GET HERE"][..], "http response body 4999 bytes"),
+        (large, &["GET HERE"][..], "body of an HTTP response 4999"),
         (
             many,
             &["GET HERE", "GET HERE", "GET HERE"],
-            "http requests 2",
+            "HTTP requests 2",
         ),
         (
             sent,
             &["POST HERE | zeros: 100"],
-            "http request body 99 bytes",
+            "body of an HTTP request 99",
         ),
-        (all, &["GET HERE", "GET HERE"], "http bytes in a build 7000"),
+        (
+            all,
+            &["GET HERE", "GET HERE"],
+            "bodies of all HTTP requests and responses 7000",
+        ),
     ] {
         let error = limited(&peer, limits, lines).error.expect(says);
         assert_eq!(error.exit_code(), 8, "{error}");
         assert!(error.to_string().contains(says), "{error}");
+        let raised = error.limit().and_then(|limit| limit.raised());
+        assert!(
+            raised.is_some_and(|raised| raised.starts_with("http-")),
+            "{error}"
+        );
     }
     // At the limit is not over it.
-    let exact = HttpLimits {
-        response_bytes: 5000,
-        total: 1,
-        held: 1,
-        ..HttpLimits::default()
+    let exact = Limits {
+        http_response_bytes: 5000,
+        http_requests: 1,
+        http_held: 1,
+        ..Limits::default()
     };
     let ran = limited(&peer, exact, &["GET HERE"]);
     assert!(
@@ -89,9 +97,9 @@ fn what_is_over_a_limit_ends_the_build_by_its_name() {
 #[test]
 fn one_held_at_a_time_is_enough_for_many() {
     let peer = Peer::fixed("200 OK", "", "x");
-    let one = HttpLimits {
-        held: 1,
-        ..HttpLimits::default()
+    let one = Limits {
+        http_held: 1,
+        ..Limits::default()
     };
     let ran = limited(&peer, one, &["GET HERE"; 20]);
     assert_eq!(ran.said, vec!["200 1 bytes x"; 20]);
@@ -102,18 +110,18 @@ fn one_held_at_a_time_is_enough_for_many() {
 #[test]
 fn a_stream_that_falls_silent_is_given_up() {
     let peer = Peer::start(|_| b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec());
-    let impatient = HttpLimits {
-        gap: std::time::Duration::from_millis(200),
-        ..HttpLimits::default()
+    let impatient = Limits {
+        http_gap: std::time::Duration::from_millis(200),
+        ..Limits::default()
     };
     let ran = limited(&peer, impatient, &["GET HERE"]);
     assert_eq!(
         ran.said,
         ["200 3 bytes abc error ErrorCode::ConnectionReadTimeout"]
     );
-    let hurried = HttpLimits {
-        whole: std::time::Duration::from_millis(200),
-        ..HttpLimits::default()
+    let hurried = Limits {
+        http_whole: std::time::Duration::from_millis(200),
+        ..Limits::default()
     };
     let ran = limited(&peer, hurried, &["GET HERE"]);
     assert_eq!(

@@ -174,7 +174,7 @@ fn lend(
         vm,
         source: tree,
         secrets: request.secrets.clone(),
-        http: http.map(|grant| Arc::new(HttpSession::new(grant))),
+        http: http.map(|grant| Arc::new(HttpSession::new(grant, &grants.limits))),
     }
 }
 

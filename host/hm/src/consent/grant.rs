@@ -448,21 +448,26 @@ mod tests {
             allow: allow.iter().map(|name| (*name).to_owned()).collect(),
             settings: None,
             secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
-            vm: network.map(|network| VmReach { network }),
+            vm: network.map(|network| VmReach {
+                engine: "sandbox".into(),
+                images: vec!["plan".into()],
+                network,
+            }),
             http: None,
+            limits: BTreeMap::new(),
         };
         let mut own = grant(&["vm"], Some(Network::Host), &["A"]);
-        own.add(grant(&["source"], None, &["A", "B"]));
+        own.extend(grant(&["source"], None, &["A", "B"]));
         assert_eq!(
             own,
             grant(&["vm", "source"], Some(Network::Host), &["A", "B"])
         );
-        own.add(grant(&["vm"], Some(Network::None), &[]));
-        assert_eq!(own.network(), Network::Host);
+        own.extend(grant(&["vm"], Some(Network::None), &[]));
+        assert_eq!(own.vm.as_ref().unwrap().network, Network::Host);
         let mut more = grant(&[], None, &[]);
         more.http = Some(HttpReach::default());
         assert!(!own.has("http"));
-        own.add(more);
+        own.extend(more);
         assert!(own.has("http") && own.has("vm") && own.has("source"));
     }
 

@@ -69,7 +69,6 @@ impl HttpReach {
             methods: self.methods.clone(),
             credentials: attached.collect::<Result<_, _>>()?,
             network,
-            ..HttpGrant::default()
         })
     }
 }

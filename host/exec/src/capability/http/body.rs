@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::error;
-use super::session::{Exceeded, HttpSession};
+use super::session::HttpSession;
 use crate::component::LimitHit;
 use crate::session::Session;
 
@@ -46,7 +46,7 @@ impl Pulse {
 struct Meter {
     session: Arc<Session>,
     http: Arc<HttpSession>,
-    /// What to call the limit, and its value.
+    /// Key of the limit, and its value.
     limit: (&'static str, u64),
     seen: u64,
 }
@@ -56,11 +56,11 @@ impl Meter {
         self.seen = self.seen.saturating_add(bytes as u64);
         let (name, most) = self.limit;
         let counted = if self.seen > most {
-            Err(Exceeded(format!("{name} {most} bytes")))
+            Err(LimitHit::of(name, self.http.limits()))
         } else {
             self.http.count_bytes(bytes as u64)
         };
-        counted.map_err(|Exceeded(limit)| self.session.exceed(LimitHit::fixed(limit)))
+        counted.map_err(|limit| self.session.exceed(limit))
     }
 }
 
@@ -84,7 +84,7 @@ impl Outgoing {
         (session, http): (Arc<Session>, Arc<HttpSession>),
         pulse: Pulse,
     ) -> Self {
-        let limit = ("http request body", http.limits().request_bytes);
+        let limit = ("http-request-body", http.limits().http_request_bytes);
         Self {
             first,
             rest: Mutex::new(rest),
@@ -175,7 +175,7 @@ impl Incoming {
         whole: Instant,
         held: OwnedSemaphorePermit,
     ) -> Self {
-        let limit = ("http response body", http.limits().response_bytes);
+        let limit = ("http-response-body", http.limits().http_response_bytes);
         Self {
             inner,
             meter: Meter {

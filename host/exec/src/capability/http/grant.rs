@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Credential, HttpLimits, HttpNetwork, Pattern, PrivateRange};
+use super::{Credential, HttpNetwork, Pattern, PrivateRange};
 
 /// HTTP to named places.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +16,6 @@ pub struct HttpGrant {
     pub methods: Option<Vec<String>>,
     /// What the host adds to requests. The component never has it.
     pub credentials: Vec<Credential>,
-    /// What requests may use up.
-    pub limits: HttpLimits,
     /// How requests leave this machine.
     pub network: HttpNetwork,
 }

@@ -26,7 +26,6 @@ pub use credential::Credential;
 pub(crate) use denial::Denial;
 pub use grant::HttpGrant;
 pub(crate) use hooks::Http;
-pub use limits::HttpLimits;
 pub use network::{HttpNetwork, HttpProxy};
 pub use pattern::{Pattern, PatternError};
 pub use resolve::{Resolver, SystemResolver};

@@ -15,9 +15,8 @@ use super::body::{Incoming, Outgoing, Pulse};
 use super::credential;
 use super::denial::Denial;
 use super::error::{self, Failed};
-use super::session::{ClientError, Exceeded, HttpSession};
+use super::session::{ClientError, HttpSession};
 use super::target::Target;
-use crate::component::LimitHit;
 use crate::session::Session;
 
 /// How long a request's body is waited for before it is taken for one that streams. A
@@ -46,8 +45,8 @@ pub(super) async fn send(
         let denial = Denial::header(&parts.method, &target, name.as_str());
         return Err(refuse(&session, denial).await);
     }
-    if let Err(Exceeded(limit)) = http.count_request() {
-        session.exceed(LimitHit::fixed(limit));
+    if let Err(limit) = http.count_request() {
+        session.exceed(limit);
         return Err(Error::ConnectionLimitReached);
     }
     // The semaphore is never closed.
@@ -110,10 +109,10 @@ impl Times {
         let options = options.unwrap_or_default();
         let least = |asked: Option<Duration>, most: Duration| asked.map_or(most, |a| a.min(most));
         Self {
-            head: least(options.connect_timeout, limits.connect)
-                + least(options.first_byte_timeout, limits.first_byte),
-            gap: least(options.between_bytes_timeout, limits.gap),
-            whole: Instant::now() + limits.whole,
+            head: least(options.connect_timeout, limits.http_connect)
+                + least(options.first_byte_timeout, limits.http_first_byte),
+            gap: least(options.between_bytes_timeout, limits.http_gap),
+            whole: Instant::now() + limits.http_whole,
         }
     }
 }
@@ -169,9 +168,9 @@ fn check_head(head: &http::response::Parts, http: &HttpSession) -> Result<(), Er
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum();
-    if bytes > limits.header_bytes || head.headers.len() > limits.header_lines {
+    if bytes > limits.http_header_bytes || head.headers.len() > limits.http_header_lines {
         return Err(Error::HttpResponseHeaderSectionSize(
-            u32::try_from(limits.header_bytes).ok(),
+            u32::try_from(limits.http_header_bytes).ok(),
         ));
     }
     Ok(())

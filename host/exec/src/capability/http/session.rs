@@ -10,15 +10,16 @@ use wasmtime_wasi_http::Error;
 
 use super::address;
 use super::denial::Denial;
-use super::limits::HttpLimits;
 use super::resolve::{Judging, Only, ResolveError};
 use super::target::{Host, Target};
 use super::{HttpGrant, headers};
+use crate::component::{LimitHit, Limits};
 
 /// HTTP, as one build sees it. Nothing of it is shared with another build or component: a
 /// pooled connection was judged by this grant.
 pub(crate) struct HttpSession {
     pub(super) grant: HttpGrant,
+    limits: Limits,
     pub(super) held: Arc<Semaphore>,
     judging: Judging,
     direct: OnceCell<reqwest::Client>,
@@ -27,28 +28,26 @@ pub(crate) struct HttpSession {
     bytes: AtomicU64,
 }
 
-/// A limit that was passed, with its value.
-pub(super) struct Exceeded(pub(super) String);
-
 impl HttpSession {
-    pub(crate) fn new(grant: HttpGrant) -> Self {
+    pub(crate) fn new(grant: HttpGrant, limits: &Limits) -> Self {
         Self {
-            held: Arc::new(Semaphore::new(grant.limits.held.max(1))),
+            held: Arc::new(Semaphore::new(limits.http_held.max(1))),
             judging: Judging {
                 resolver: grant.network.resolver.clone(),
                 private: grant.private.clone().into(),
-                patience: grant.limits.resolve,
+                patience: limits.http_resolve,
             },
             direct: OnceCell::new(),
             proxied: OnceCell::new(),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            limits: limits.clone(),
             grant,
         }
     }
 
-    pub(super) fn limits(&self) -> &HttpLimits {
-        &self.grant.limits
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Returns the texts that must not be shown.
@@ -112,7 +111,7 @@ impl HttpSession {
             let only = Only {
                 resolver: self.grant.network.resolver.clone(),
                 name: proxy.url.host_str().unwrap_or_default().to_owned(),
-                patience: self.limits().resolve,
+                patience: self.limits.http_resolve,
             };
             self.build(|builder| builder.proxy(by_way).dns_resolver(only))
                 .await
@@ -130,7 +129,7 @@ impl HttpSession {
             .tls()
             .await
             .map_err(|error| ClientError::Setup(Box::new(error)))?;
-        let limits = self.limits();
+        let limits = &self.limits;
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             // Nothing of the environment, whatever is configured below.
@@ -138,10 +137,10 @@ impl HttpSession {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .connect_timeout(limits.connect)
-            .http1_max_headers(limits.header_lines)
-            .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .pool_max_idle_per_host(limits.held);
+            .connect_timeout(limits.http_connect)
+            .http1_max_headers(limits.http_header_lines)
+            .http2_max_header_list_size(u32::try_from(limits.http_header_bytes).unwrap_or(u32::MAX))
+            .pool_max_idle_per_host(limits.http_held);
         route(builder)
             .build()
             .map_err(|error| ClientError::Setup(Box::new(error)))
@@ -151,12 +150,11 @@ impl HttpSession {
     ///
     /// # Errors
     /// It is one too many.
-    pub(super) fn count_request(&self) -> Result<(), Exceeded> {
-        let most = self.limits().total;
-        if self.requests.fetch_add(1, Ordering::Relaxed) < most {
+    pub(super) fn count_request(&self) -> Result<(), LimitHit> {
+        if self.requests.fetch_add(1, Ordering::Relaxed) < self.limits.http_requests {
             Ok(())
         } else {
-            Err(Exceeded(format!("http requests {most}")))
+            Err(LimitHit::of("http-requests", &self.limits))
         }
     }
 
@@ -164,13 +162,12 @@ impl HttpSession {
     ///
     /// # Errors
     /// They are too many.
-    pub(super) fn count_bytes(&self, bytes: u64) -> Result<(), Exceeded> {
-        let most = self.limits().build_bytes;
+    pub(super) fn count_bytes(&self, bytes: u64) -> Result<(), LimitHit> {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) <= most {
+        if before.saturating_add(bytes) <= self.limits.http_bytes {
             Ok(())
         } else {
-            Err(Exceeded(format!("http bytes in a build {most}")))
+            Err(LimitHit::of("http-bodies", &self.limits))
         }
     }
 }

@@ -64,6 +64,10 @@ fn phrase(name: &str) -> &str {
         "tasks" => "handles to tasks, streams and sets",
         "notices" => "notices and custom events",
         "output" => "step-output",
+        "http-requests" => "HTTP requests",
+        "http-request-body" => "body of an HTTP request",
+        "http-response-body" => "body of an HTTP response",
+        "http-bodies" => "bodies of all HTTP requests and responses",
         name => name,
     }
 }

@@ -144,6 +144,18 @@ limits! {
     "machine-memory" Bytes, machine_memory: u64 = 8 << 30, "memory of a machine; as `vm.memory`";
     "machine-processes" Count, machine_processes: u64 = 4_096, "processes of a machine; as `vm.processes`";
     "machine-disk" Bytes, machine_disk: u64 = 20 << 30, "what a machine may write; as `vm.disk`";
+    "http-held" Count, http_held: usize = 16, "HTTP requests whose response is not at its end, at one time; more wait";
+    "http-requests" Count, http_requests: u64 = 10_000, "HTTP requests in a build";
+    "http-request-body" Bytes, http_request_bytes: u64 = 1 << 30, "body of one HTTP request";
+    "http-response-body" Bytes, http_response_bytes: u64 = 256 << 20, "body of one HTTP response";
+    "http-bodies" Bytes, http_bytes: u64 = 4 << 30, "all HTTP bodies of a build, both ways";
+    "http-headers" Bytes, http_header_bytes: usize = 64 << 10, "headers of one HTTP response; of a longer one the component is told";
+    "http-header-lines" Count, http_header_lines: usize = 128, "header lines of one HTTP response, as above";
+    "http-resolve" Time, http_resolve: Duration = Duration::from_secs(5), "looking up a host's name";
+    "http-connect" Time, http_connect: Duration = Duration::from_secs(10), "connecting, with the look-up and TLS";
+    "http-first-byte" Time, http_first_byte: Duration = Duration::from_secs(60), "from the last byte of an HTTP request to the head of its response";
+    "http-gap" Time, http_gap: Duration = Duration::from_secs(120), "between two pieces of an HTTP response";
+    "http-whole" Time, http_whole: Duration = Duration::from_secs(30 * 60), "one HTTP request with its response";
 }
 
 #[cfg(test)]
