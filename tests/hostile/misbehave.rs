@@ -319,3 +319,21 @@ fn machines_are_counted_and_measured() {
     );
     works(&project);
 }
+
+/// Names that an engine could take for a flag, a path or a URL, and images that nobody granted.
+#[test]
+fn images_are_names_and_granted() {
+    let project = project("images", "true");
+    let finished = endures(by(&project, misbehave()), &[6], Duration::from_secs(60)).says(&[
+        "was refused",
+        "the image `another:1`: not granted",
+        "--vm --vm-image another:1",
+        "had []",
+    ]);
+    assert!(
+        !finished.errors().contains("--privileged"),
+        "{}",
+        finished.errors()
+    );
+    works(&project);
+}

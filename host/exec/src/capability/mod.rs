@@ -8,6 +8,7 @@ mod control;
 mod diagnostics;
 mod grants;
 pub(crate) mod http;
+mod printed;
 pub(crate) mod source;
 mod state;
 pub mod vm;

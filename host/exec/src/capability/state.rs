@@ -7,6 +7,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::http::Http;
+use super::printed::Printed;
+use crate::component::bindings::hm::backend::diagnostics::Severity;
 use crate::component::bindings::hm::backend::{events, types};
 use crate::component::{Limiter, Limits};
 use crate::session::Session;
@@ -32,13 +34,25 @@ impl State {
         Self {
             limiter: Limiter::new(limits.clone()),
             table,
-            wasi: WasiCtx::builder().build(),
+            wasi: inert(&session),
             http: Http::new(session.clone()),
             session,
             is_describing: false,
             ticks: 0,
         }
     }
+}
+
+/// Returns WASI without anything behind it; what is printed is for who debugs the backend.
+fn inert(session: &Arc<Session>) -> WasiCtx {
+    let printed = |severity| Printed {
+        session: session.clone(),
+        severity,
+    };
+    WasiCtx::builder()
+        .stdout(printed(Severity::Info))
+        .stderr(printed(Severity::Warn))
+        .build()
 }
 
 impl WasiView for State {

@@ -45,9 +45,28 @@ impl Session {
             what: denial.to_string(),
             remedy: denial.remedy(&self.lent.digest),
         };
+        self.refuse(denial.subject(), refused).await;
+    }
+
+    /// Notes that an image was refused, and tells the user, each once. `flag` allows it.
+    pub(crate) async fn refused_image(&self, image: &str, flag: Option<&str>) {
+        let grant = |flag| {
+            format!(
+                "hm backend grant {} --vm --vm-image {flag}",
+                self.lent.digest
+            )
+        };
+        let refused = Refused {
+            what: format!("the image `{image}`: not granted"),
+            remedy: flag.map(grant),
+        };
+        self.refuse(format!("image {image}"), refused).await;
+    }
+
+    async fn refuse(&self, subject: String, refused: Refused) {
         let is_news = {
             let mut told = self.refusals.told();
-            let is_news = told.refused.len() < TOLD_MAX && told.subjects.insert(denial.subject());
+            let is_news = told.refused.len() < TOLD_MAX && told.subjects.insert(subject);
             if is_news {
                 told.refused.push(refused.clone());
             }

@@ -6,7 +6,9 @@ use hm_backend_sdk::bindings::hm::backend::control;
 use hm_backend_sdk::bindings::wit_stream;
 use hm_backend_sdk::{BackendError, BuildEvent, Custom, Level, Notice, clock, log};
 
-use crate::stage::Stage;
+use hm_backend_sdk::vm::{Machine, VmError};
+
+use crate::stage::{OPTIONS, Stage};
 
 /// Cases that never come to a build.
 pub(crate) fn in_start(case: &str) {
@@ -46,6 +48,22 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
             loop {
                 blocks.push(black_box(vec![1u8; 1 << 20]));
             }
+        }
+        // Boots what is no name of an image, or was not granted; tells which could be had.
+        "images" => {
+            let long = "x".repeat(10_000);
+            let names = [
+                "-v=/:/host", "--privileged", "../x", "/etc", "file:///etc", "a b", "a\0b", "",
+                "UPPER/Case:Tag", "another:1", "alpine@sha256:00", &long,
+            ];
+            let mut had = Vec::new();
+            for name in names {
+                let booted = Machine::boot_image(0, name.into(), OPTIONS).await;
+                if !matches!(booted, Err(VmError::Denied(_))) {
+                    had.push(name.to_owned());
+                }
+            }
+            stage.finish(Err(BackendError::Other(format!("had {had:?}")))).await;
         }
         // Holds every machine that it can get.
         "machines" => {

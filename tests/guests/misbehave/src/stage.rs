@@ -13,7 +13,7 @@ pub(crate) struct Stage {
     pub(crate) outcome: FutureWriter<Result<BuildStatus, BackendError>>,
 }
 
-const OPTIONS: MachineOptions = MachineOptions {
+pub(crate) const OPTIONS: MachineOptions = MachineOptions {
     cpus: None,
     memory_mib: None,
 };

@@ -5,6 +5,7 @@ use hm_vm::{Base, CacheClaim, Snapshot, VmError};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
+use super::images::ImageRefused;
 use super::machine::{FileSystem, GuestSnapshot};
 use super::{CallError, VmSession, wit};
 use crate::sequencer::Violation;
@@ -201,7 +202,7 @@ impl VmSession {
     ///
     /// # Errors
     /// It is no name of an image, or not granted.
-    pub(super) fn image_base(&self, image: &str) -> Result<Base, CallError> {
+    pub(super) fn image_base(&self, image: &str) -> Result<Base, ImageRefused> {
         self.images.bootable(image).map(Base::Image)
     }
 

@@ -138,7 +138,10 @@ impl wit::HostMachineWithStore<State> for Own {
         let visit = visit(accessor)?;
         let vm = visit.vm()?;
         vm.check("boot-image", step).map_err(CallError::from)?;
-        let base = vm.image_base(&image)?;
+        let base = match vm.image_base(&image) {
+            Ok(base) => base,
+            Err(refused) => return Err(refused.told(&visit.session).await.into()),
+        };
         let booting = vm.boot(
             step,
             base,

@@ -4,9 +4,36 @@ use std::collections::BTreeSet;
 
 use super::CallError;
 use crate::capability::{ImageMap, ImagePolicy};
+use crate::sequencer::clean::one_line;
+use crate::session::Session;
 
 /// Bytes of an image's name.
 const NAME_MAX: usize = 512;
+
+/// Why an image is not booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ImageRefused {
+    /// It is no name of an image, and why.
+    NoName(&'static str),
+    /// The user did not allow it; what it is after `--image` was applied.
+    NotGranted(String),
+}
+
+impl ImageRefused {
+    /// Tells the user, and returns what the guest is told.
+    pub(super) async fn told(self, session: &Session) -> CallError {
+        match self {
+            Self::NoName(problem) => CallError::denied(format!("image: {problem}")),
+            Self::NotGranted(image) => {
+                let shown = one_line(&image);
+                // What the plan calls so may hold anything; a flag is a text that people paste.
+                let flag = check_name(&image).is_ok().then_some(image.as_str());
+                session.refused_image(&shown, flag).await;
+                CallError::denied(format!("the image `{shown}` is not granted"))
+            }
+        }
+    }
+}
 
 /// What a build's component may boot from.
 pub(super) struct Images {
@@ -34,20 +61,17 @@ impl Images {
     ///
     /// # Errors
     /// It is no name of an image, or not granted.
-    pub(super) fn bootable(&self, image: &str) -> Result<String, CallError> {
+    pub(super) fn bootable(&self, image: &str) -> Result<String, ImageRefused> {
         let is_planned = self.of_plan.contains(image);
         // What the plan calls an image is the author's business, and often mapped.
         if !is_planned {
-            check_name(image).map_err(|problem| CallError::denied(format!("image: {problem}")))?;
+            check_name(image).map_err(ImageRefused::NoName)?;
         }
         let mapped = self.map.apply(image);
         if self.policy.allows(mapped, is_planned) {
             return Ok(mapped.to_owned());
         }
-        let shown = crate::sequencer::clean::one_line(mapped);
-        Err(CallError::denied(format!(
-            "the image `{shown}` is not granted"
-        )))
+        Err(ImageRefused::NotGranted(mapped.to_owned()))
     }
 }
 
