@@ -5,11 +5,13 @@
 //! failed test; every test has folders of its own, so that tests may run side by side.
 //! Compiled components alone are shared, as they are expensive and never change.
 
+mod archive;
 mod build;
 mod bytes;
 mod capture;
 mod finished;
 mod guest;
+pub mod image;
 mod invocation;
 mod leftovers;
 mod peer;
@@ -17,10 +19,12 @@ mod pipeline;
 mod program;
 mod project;
 mod python;
+mod registry_server;
 mod requirement;
 mod running;
 mod terminal;
 
+pub use archive::Archive;
 pub use build::{Build, Line, StepRun, Stream};
 pub use bytes::{COMPONENT, MODULE, assemble, graft, leb128, section, sections};
 pub use finished::Finished;
@@ -32,6 +36,7 @@ pub use pipeline::{Document, Pipeline, document, samples};
 pub use program::{hm, shared_folder, workspace};
 pub use project::Project;
 pub use python::python_path;
+pub use registry_server::{RegistryOptions, RegistryServer};
 pub use requirement::cannot;
 pub use running::Running;
 pub use terminal::{Seen, Terminal};

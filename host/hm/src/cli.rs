@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod flags;
 mod graph;
+mod image;
 mod init;
 mod logs;
 mod man;
@@ -58,6 +59,7 @@ enum Command {
     Logs(logs::Args),
     Explain(explain::Args),
     Cache(cache::Args),
+    Image(image::Args),
     Backend(backend::Args),
     /// The predecessor's name for `backend`
     #[command(hide = true)]
@@ -103,6 +105,7 @@ fn dispatch(command: Command, global: &Global, terminal: &Terminal) -> Result<Ex
         Command::Logs(args) => logs::run(&args, terminal),
         Command::Explain(args) => explain::run(args, global, terminal),
         Command::Cache(args) => cache::run(&args, terminal),
+        Command::Image(args) => image::run(&args, terminal),
         Command::Backend(args) | Command::Plugin(args) => backend::run(&args, terminal),
         Command::Doctor(args) => doctor::run(&args, terminal),
         Command::Completions(args) => completions::run(&args),

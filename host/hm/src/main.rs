@@ -4,6 +4,7 @@
 mod cli;
 mod config;
 mod consent;
+mod docker_login;
 mod failure;
 mod lock;
 mod pipelines;

@@ -5,7 +5,7 @@
 //! Whatever is dropped instead is destroyed in the background: dropping never blocks.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncRead;
 
 use crate::error::VmError;
+use crate::image::Flavour;
 
 /// An engine: starts machines and freezes them.
 ///
@@ -28,6 +29,13 @@ pub trait VmBackend: Send + Sync {
 
     /// Returns what this engine isolates, limits and provides, for `hm doctor`.
     fn support(&self) -> Support;
+
+    /// Returns the kind of the layers that this engine keeps as folders in
+    /// [`StateDir::kept_layers`](crate::StateDir::kept_layers), so that they can be saved
+    /// to files and restored; none where snapshots are something else.
+    async fn flavour(&self) -> Result<Option<Flavour>, VmError> {
+        Ok(None)
+    }
 
     /// Makes an image available, which may mean to fetch it, and returns its identity:
     /// what a cache key must mix in so that another image under the same name is another
@@ -52,6 +60,14 @@ pub trait VmBackend: Send + Sync {
     /// Removes layers that no kept snapshot needs any more. The caller has made sure that
     /// no process uses them.
     async fn remove_layers(&self, layers: &[String]) -> Result<(), VmError>;
+
+    /// Removes images that no name stands for any more, and that are not among `keep`, the
+    /// identities that kept snapshots name ([`SnapshotRecord::image`]). Never what a living
+    /// process uses. Returns how many things went. Engines that leave images to somebody
+    /// else do nothing.
+    async fn remove_images(&self, _keep: &HashSet<String>) -> Result<usize, VmError> {
+        Ok(0)
+    }
 
     /// Finds what dead processes left (machines, mounts, folders, containers) and removes
     /// it. Never touches what a living process owns. Returns how many things went.

@@ -13,8 +13,8 @@ pub enum VmError {
         /// Name of the engine.
         engine: &'static str,
     },
-    /// The image could not be fetched.
-    #[error("the image `{image}` could not be fetched: {cause}")]
+    /// The image could not be fetched, or is not fit to be used.
+    #[error("the image `{image}` cannot be had: {cause}")]
     ImageFetch {
         /// As it was asked for.
         image: String,

@@ -4,7 +4,11 @@
 //! cache keys. [`Subsystem`] is the way in; [`VmBackend`] is what an engine implements.
 
 pub mod backend;
+pub mod bundle;
+mod digest;
+mod disk_space;
 pub mod error;
+pub mod image;
 pub mod registry;
 pub mod sandbox;
 pub mod source;
@@ -19,4 +23,4 @@ pub use error::VmError;
 pub use registry::BuildGuard;
 pub use source::{FreezeOptions, FrozenSource};
 pub use state::StateDir;
-pub use subsystem::{CacheClaim, Subsystem, SubsystemConfig};
+pub use subsystem::{CacheClaim, RestoreFrom, SaveTo, Subsystem, SubsystemConfig};

@@ -1,6 +1,7 @@
 //! The way in: an engine, the registry and the frozen source, as one thing.
 
 mod cache;
+mod carry;
 mod ephemeral;
 mod upkeep;
 
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cache::CacheClaim;
+pub use carry::{RestoreFrom, SaveTo};
 
 use crate::backend::VmBackend;
 use crate::error::VmError;

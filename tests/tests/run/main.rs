@@ -1,6 +1,7 @@
 //! `hm run`, from outside: what a person or a program in front of it sees.
 
 mod cache;
+mod carry;
 mod environment;
 mod explain;
 mod files;

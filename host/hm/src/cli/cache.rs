@@ -3,9 +3,12 @@
 mod clear;
 mod list;
 mod prune;
+mod restore;
+mod save;
 
 use std::future::Future;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use hm_vm::Subsystem;
 
@@ -15,7 +18,7 @@ use crate::project;
 use crate::run;
 use crate::terminal::Terminal;
 
-/// List and remove what is kept of earlier builds
+/// List and remove what is kept of earlier builds, or carry it to another machine
 #[derive(clap::Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct Args {
@@ -29,6 +32,8 @@ enum Command {
     Prune(prune::Args),
     #[command(alias = "clean")]
     Clear(clear::Args),
+    Save(save::Args),
+    Restore(restore::Args),
 }
 
 /// How a command answers.
@@ -59,6 +64,12 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         }),
         Command::Clear(args) => with(&folders, &settings, terminal, |cache| {
             clear::run(args, cache)
+        }),
+        Command::Save(args) => with(&folders, &settings, terminal, |cache| {
+            save::run(args, cache, root.as_deref())
+        }),
+        Command::Restore(args) => with(&folders, &settings, terminal, |cache| {
+            restore::run(args, cache, root.as_deref())
         }),
     }
 }
@@ -94,6 +105,22 @@ where
     })?;
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Success)
+}
+
+/// Returns the repository's folder and its identity here.
+async fn repository(cache: &Cache, root: Option<&Path>) -> Result<(PathBuf, String), Failure> {
+    let Some(root) = root else {
+        return Err(Failure::usage(
+            "a cache belongs to a repository, and there is no `.hm` folder here or above",
+        )
+        .hint("run it in the repository"));
+    };
+    let id = cache
+        .subsystem
+        .repository_id(root)
+        .await
+        .map_err(run::vm_failure)?;
+    Ok((root.to_owned(), id))
 }
 
 /// Returns a number with its noun.

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use hm_vm::image::Images;
 use hm_vm::sandbox::probes;
 
 use crate::config::{Folders, Layer, Settings, unknown_variables};
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let settings = Settings::load(&folders, root.as_deref(), Layer::default())?;
     let mut report = Report::new(terminal.color_on_stdout());
     let can_run = engine(&mut report, &folders, &settings)?;
+    images(&mut report, &folders, &settings);
     toolchains(&mut report, &settings);
     python(&mut report);
     places(&mut report, &folders, root.as_deref());
@@ -64,6 +66,49 @@ fn engine(report: &mut Report, folders: &Folders, settings: &Settings) -> Result
     }
     runtime.shutdown_background();
     Ok(works)
+}
+
+/// Tells what images are here, and how registries are reached.
+fn images(report: &mut Report, folders: &Folders, settings: &Settings) {
+    report.section("images");
+    let listed = run::state(folders).and_then(|state| {
+        let config = run::sandbox(state.root(), settings).images;
+        let images = Images::open(&state, config).map_err(run::vm_failure)?;
+        images.list().map_err(run::vm_failure)
+    });
+    match listed {
+        Ok(images) => {
+            let bytes = images.iter().map(|image| image.bytes).sum();
+            let noun = if images.len() == 1 { "image" } else { "images" };
+            report.fine(
+                "here",
+                &format!("{} {noun}, {}", images.len(), run::size(bytes)),
+            );
+        }
+        Err(failure) => report.limited("here", &failure.error().to_string(), None),
+    }
+    if rustix::process::geteuid().is_root() {
+        report.fine("owners", "files keep the owners that images give them");
+    } else {
+        report.limited(
+            "owners",
+            "all files of an image belong to its root, whatever the image says: this user has no \
+             others to give",
+            Some("run hm as root if steps need several users, as `apt-get` does"),
+        );
+    }
+    for (host, options) in settings.registries() {
+        match &options.ca {
+            Some(ca) if !ca.is_file() => report.limited(
+                &host,
+                &format!("{} is not there", ca.display()),
+                Some("correct `ca` under [registries] of your configuration"),
+            ),
+            Some(ca) => report.fine(&host, &format!("trusted by {}", ca.display())),
+            None if options.insecure => report.limited(&host, "spoken to without TLS", None),
+            None => report.fine(&host, "trusted as the system says"),
+        }
+    }
 }
 
 fn toolchains(report: &mut Report, settings: &Settings) {

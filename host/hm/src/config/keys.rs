@@ -86,6 +86,11 @@ pub(crate) static KEYS: &[Key] = &[
     key("cache.bytes", Kind::Bytes, Right::User),
     // Names and values are checked by what each limit counts.
     key("limits.*", Kind::Anything, Right::User),
+    key("image.bytes", Kind::Bytes, Right::User),
+    key("image.entries", Kind::Count, Right::User),
+    key("image.ratio", Kind::Count, Right::User),
+    key("registries.*.ca", Kind::Text, Right::User),
+    key("registries.*.insecure", Kind::Switch, Right::User),
     key("backends.*.file", Kind::Text, Right::All),
     key("backends.*.settings.**", Kind::Anything, Right::All),
     // Feeds the question, and grants nothing.
@@ -114,6 +119,8 @@ pub(crate) const FORBIDDEN_TO_REPOSITORIES: &[&str] = &[
     "folders",
     "host",
     "cache",
+    "image",
+    "registries",
     "state",
 ];
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hm_vm::MachineOptions;
+use hm_vm::image::{ImageLimits, RegistryOptions};
 
 use super::keys;
 use super::layer::{Layer, Origin, Setting, Value};
@@ -235,6 +236,51 @@ impl Settings {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Returns what the user says of registries, by host. A certificate's relative path
+    /// counts from the configuration's folder; a leading `~/` is the home.
+    pub(crate) fn registries(&self) -> BTreeMap<String, RegistryOptions> {
+        let mut registries: BTreeMap<String, RegistryOptions> = BTreeMap::new();
+        for setting in &self.user.settings {
+            let [table, host, key] = setting.path.as_slice() else {
+                continue;
+            };
+            if table != "registries" {
+                continue;
+            }
+            let options = registries.entry(host.clone()).or_default();
+            match (key.as_str(), &setting.value) {
+                ("ca", Value::Text(file)) => {
+                    let home = std::env::var_os("HOME").map(PathBuf::from);
+                    options.ca = Some(match (file.strip_prefix("~/"), home) {
+                        (Some(rest), Some(home)) => home.join(rest),
+                        _ => setting
+                            .origin
+                            .folder()
+                            .map_or_else(|| PathBuf::from(file), |folder| folder.join(file)),
+                    });
+                }
+                ("insecure", Value::Switch(on)) => options.insecure = *on,
+                _ => {}
+            }
+        }
+        registries
+    }
+
+    /// Returns how much an image may take.
+    pub(crate) fn image_limits(&self) -> ImageLimits {
+        let mut limits = ImageLimits::default();
+        for (key, limit) in [
+            ("bytes", &mut limits.bytes),
+            ("entries", &mut limits.entries),
+            ("ratio", &mut limits.ratio),
+        ] {
+            if let Some(own) = self.number(&["image", key]) {
+                *limit = own;
+            }
+        }
+        limits
     }
 
     /// Returns the names of all backends that the configuration declares.

@@ -93,7 +93,7 @@ fn path(name: &str) -> Option<Vec<String>> {
     // Names that a person chose may have any letters, and a variable cannot tell them.
     let chosen = matches!(
         path.first().map(String::as_str),
-        Some("images" | "backends")
+        Some("images" | "backends" | "registries")
     );
     let settable =
         !chosen && keys::find(&path).is_some_and(|key| !matches!(key.kind, Kind::Anything));

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hm_vm::image::{ImagesConfig, Proxies, Registries};
 use hm_vm::sandbox::{SandboxConfig, SandboxEngine, default_exposed};
 use hm_vm::{StateDir, Subsystem, SubsystemConfig, VmError};
 
 use crate::config::{Folders, Settings};
+use crate::docker_login;
 use crate::failure::{Exit, Failure};
 
 /// Opens the subsystem. Called on a thread of the runtime, it lets the engine start what the
@@ -35,6 +37,20 @@ pub(crate) fn cache(folders: &Folders, settings: &Settings) -> Result<Subsystem,
     subsystem(state, settings, engine)
 }
 
+/// Opens the sandbox engine, for work on its images, and the subsystem around it.
+///
+/// # Errors
+/// Exit 4 with the remedy: the state folder cannot be used.
+pub(crate) fn images(
+    folders: &Folders,
+    settings: &Settings,
+) -> Result<(Arc<SandboxEngine>, Subsystem), Failure> {
+    let state = state(folders)?;
+    let engine = engine(&state, settings)?;
+    let subsystem = subsystem(state, settings, engine.clone())?;
+    Ok((engine, subsystem))
+}
+
 fn engine(state: &StateDir, settings: &Settings) -> Result<Arc<SandboxEngine>, Failure> {
     let engine = SandboxEngine::open(sandbox(state.root(), settings)).map_err(vm_failure)?;
     Ok(Arc::new(engine))
@@ -57,7 +73,29 @@ pub(crate) fn sandbox(state: &Path, settings: &Settings) -> SandboxConfig {
     let mut config = SandboxConfig::new(state);
     config.exposed = exposed(settings);
     config.hidden = home().into_iter().collect();
+    config.images = ImagesConfig {
+        registries: Registries {
+            options: settings.registries(),
+            credentials: Some(Arc::new(docker_login::find)),
+            proxies: proxies(),
+        },
+        limits: settings.image_limits(),
+    };
     config
+}
+
+/// Reads the variables that programs agree on.
+fn proxies() -> Proxies {
+    let read = |names: [&str; 2]| {
+        names
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    };
+    Proxies {
+        http: read(["http_proxy", "HTTP_PROXY"]),
+        https: read(["https_proxy", "HTTPS_PROXY"]),
+        none: read(["no_proxy", "NO_PROXY"]),
+    }
 }
 
 /// Opens the state folder.

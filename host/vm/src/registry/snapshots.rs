@@ -1,5 +1,7 @@
 //! Kept snapshots: found by key, stored, given up, listed.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::database::{Registry, now};
@@ -117,6 +119,17 @@ impl Registry {
                  FROM snapshot WHERE state = 'ready' ORDER BY last_used DESC, seq DESC",
             )?
             .query_map([], entry)?
+            .collect()
+        })
+    }
+
+    /// Returns the images on which an engine's snapshots are built.
+    pub(crate) fn images(&self, engine: &str) -> Result<HashSet<String>, VmError> {
+        self.transact(|tx, _| {
+            tx.prepare_cached(
+                "SELECT DISTINCT image FROM snapshot WHERE engine = ?1 AND image IS NOT NULL",
+            )?
+            .query_map([engine], |row| row.get(0))?
             .collect()
         })
     }

@@ -1,12 +1,11 @@
 //! How the engine is set up, and what commands find in their environment.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::flatten::DEEP;
 use crate::error::VmError;
+use crate::image::ImagesConfig;
 
 /// Settings of a [`SandboxEngine`](super::SandboxEngine).
 #[derive(Debug, Clone)]
@@ -27,6 +26,8 @@ pub struct SandboxConfig {
     pub map_ids: bool,
     /// Layers from which on a chain's are put together in the background.
     pub deep: usize,
+    /// How images are had.
+    pub images: ImagesConfig,
 }
 
 impl SandboxConfig {
@@ -40,6 +41,7 @@ impl SandboxConfig {
             hidden: Vec::new(),
             map_ids: true,
             deep: DEEP,
+            images: ImagesConfig::default(),
         }
     }
 }
@@ -91,93 +93,4 @@ pub(super) fn check_exposed(exposed: &[PathBuf]) -> Result<(), VmError> {
         }
     }
     Ok(())
-}
-
-/// Returns the environment that every command starts from.
-pub(super) fn environment(exposed: &[PathBuf]) -> BTreeMap<String, String> {
-    let mut path = bins(exposed);
-    path.extend(
-        [
-            "/usr/local/sbin",
-            "/usr/local/bin",
-            "/usr/sbin",
-            "/usr/bin",
-            "/sbin",
-            "/bin",
-        ]
-        .map(str::to_owned),
-    );
-    let mut env: BTreeMap<String, String> = [
-        ("HOME", "/root"),
-        ("USER", "root"),
-        ("LOGNAME", "root"),
-        ("SHELL", "/bin/sh"),
-        ("LANG", "C.UTF-8"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect();
-    env.insert("PATH".to_owned(), path.join(":"));
-    for folder in exposed {
-        // Tools look for these below HOME, which is not where they are lent.
-        let (name, value) = match folder.file_name().and_then(|name| name.to_str()) {
-            Some(".rustup") => ("RUSTUP_HOME", Some(folder.as_path())),
-            Some(".pyenv") => ("PYENV_ROOT", Some(folder.as_path())),
-            Some(".nvm") => ("NVM_DIR", Some(folder.as_path())),
-            Some("registry")
-                if folder
-                    .parent()
-                    .is_some_and(|above| above.ends_with(".cargo")) =>
-            {
-                ("CARGO_HOME", folder.parent())
-            }
-            _ => continue,
-        };
-        if let Some(value) = value.and_then(Path::to_str)
-            && !value.starts_with("/root/")
-        {
-            env.insert(name.to_owned(), value.to_owned());
-        }
-    }
-    env
-}
-
-/// Folders of programs in what is lent.
-fn bins(exposed: &[PathBuf]) -> Vec<String> {
-    let mut found = Vec::new();
-    for folder in exposed {
-        let mut candidates = vec![folder.join("shims"), folder.join("bin")];
-        if folder.ends_with("bin") {
-            candidates.push(folder.clone());
-        }
-        if folder.ends_with(".nvm") {
-            candidates.extend(newest(&folder.join("versions/node")).map(|node| node.join("bin")));
-        }
-        found.extend(
-            candidates
-                .iter()
-                .filter(|candidate| candidate.is_dir())
-                .filter_map(|candidate| candidate.to_str())
-                .filter(|candidate| !candidate.contains(':'))
-                .map(str::to_owned),
-        );
-    }
-    found
-}
-
-/// The folder with the highest version for a name.
-fn newest(folder: &Path) -> Option<PathBuf> {
-    let version = |path: &PathBuf| -> Vec<u64> {
-        path.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .split(|letter: char| !letter.is_ascii_digit())
-            .filter_map(|part| part.parse().ok())
-            .collect()
-    };
-    fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path())
-        .max_by_key(version)
 }

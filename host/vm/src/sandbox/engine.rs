@@ -1,6 +1,6 @@
 //! The engine itself.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use tokio::sync::{Mutex, OnceCell, RwLock};
 use uuid::Uuid;
 
 use super::cgroup::{Cgroup, Controller, Means, PerProcess};
-use super::config::{SandboxConfig, check_exposed, environment};
+use super::config::{SandboxConfig, check_exposed};
 use super::disk;
+use super::environment::Environment;
 use super::fingerprint;
 use super::flatten::{DEEPEST, Flattener, Workshop};
 use super::instance::{self, Instance};
@@ -29,6 +30,7 @@ use crate::backend::{
     VmBackend,
 };
 use crate::error::VmError;
+use crate::image::{Flavour, Image, Images};
 use crate::state::{StateDir, io_error};
 
 const NAME: &str = "sandbox";
@@ -42,7 +44,8 @@ pub struct SandboxEngine {
     config: SandboxConfig,
     state: StateDir,
     running: Mutex<Option<Arc<Running>>>,
-    image: OnceCell<String>,
+    host_image: OnceCell<String>,
+    images: Images,
     /// Held for reading while a machine's layers are opened, for writing while one of
     /// them moves.
     places: Arc<RwLock<()>>,
@@ -60,7 +63,8 @@ struct Running {
     caches: Arc<[PathBuf]>,
     name: String,
     undertaker: Undertaker,
-    environment: Arc<BTreeMap<String, String>>,
+    /// Of commands on the host's file system.
+    environment: Arc<Environment>,
 }
 
 impl SandboxEngine {
@@ -73,11 +77,13 @@ impl SandboxEngine {
     pub fn open(config: SandboxConfig) -> Result<Self, VmError> {
         check_exposed(&config.exposed)?;
         let state = StateDir::open(&config.state_dir)?;
+        let images = Images::open(&state, config.images.clone())?;
         Ok(Self {
             config,
             state,
             running: Mutex::new(None),
-            image: OnceCell::new(),
+            host_image: OnceCell::new(),
+            images,
             places: Arc::default(),
             flattener: Flattener::new(),
             is_closed: AtomicBool::new(false),
@@ -134,7 +140,7 @@ impl SandboxEngine {
         };
         let spawner = Arc::new(Spawner::start(&self.config.spawner, setup).await?);
         tell(&spawner.stage.root);
-        let environment = Arc::new(environment(&spawner.stage.exposed));
+        let environment = Arc::new(Environment::host(&spawner.stage.exposed));
         let caches = Arc::from(spawner.stage.caches.as_slice());
         let new = Arc::new(Running {
             spawner,
@@ -148,18 +154,41 @@ impl SandboxEngine {
         Ok(new)
     }
 
-    /// The layers of a machine's base, topmost first, without those of its image.
-    fn own_layers(base: &Base) -> Result<Vec<Arc<Layer>>, VmError> {
-        match base {
-            Base::Image(image) if image == "host" => Ok(Vec::new()),
-            Base::Image(image) => Err(VmError::ImageNotFound {
-                image: image.clone(),
-                engine: NAME,
-            }),
+    /// Returns what this engine boots images from.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// Returns the kind of layers that this engine mounts.
+    ///
+    /// # Errors
+    /// [`VmError::Unavailable`] with cause and remedy where machines cannot be had here.
+    pub async fn layer_flavour(&self) -> Result<Flavour, VmError> {
+        Ok(self.running().await?.flavour())
+    }
+
+    /// Finds what a machine starts from, images fetched if they are not here.
+    async fn base(&self, spec: &BootSpec) -> Result<Foundation, VmError> {
+        match &spec.base {
+            Base::Image(image) if image == "host" => Ok(Foundation::default()),
+            Base::Image(image) => {
+                let flavour = self.layer_flavour().await?;
+                let image = self
+                    .images
+                    .get(image, flavour, &Progress::default())
+                    .await?;
+                Ok(Foundation {
+                    own: Vec::new(),
+                    image: Some(image),
+                })
+            }
             Base::Snapshot(snapshot) => snapshot
                 .as_any()
                 .downcast_ref::<SandboxSnapshot>()
-                .map(|snapshot| snapshot.layers.clone())
+                .map(|snapshot| Foundation {
+                    own: snapshot.layers.clone(),
+                    image: snapshot.image.clone(),
+                })
                 .ok_or_else(|| {
                     VmError::Other(format!(
                         "snapshot {} is not the sandbox engine's",
@@ -224,6 +253,7 @@ impl SandboxEngine {
                 carriers => Connection::Public(carriers),
             },
         };
+        let base = self.base(spec).await?;
         let running = self.running().await?;
         let id = Uuid::new_v4().simple().to_string();
         let folder = self.state.machines().join(format!("{}.{id}", running.name));
@@ -243,14 +273,17 @@ impl SandboxEngine {
         let cgroup = Cgroup::make(&group, &spec.options, pids)?;
         let link = Link::new(ours)
             .map_err(|error| VmError::Other(format!("cannot watch a machine's socket: {error}")))?;
-        let own = Self::own_layers(&spec.base)?;
-        let own = self.shorten(&running, own, spec.source.len()).await?;
+        let of_image = base.image.as_ref().map_or(&[][..], |image| &image.layers);
+        let below = spec.source.len() + of_image.len();
+        let own = self.shorten(&running, base.own, below).await?;
         let guard = self.places.read().await;
         let mut layers: Vec<PathBuf> = own.iter().map(|layer| layer.folder()).collect();
         layers.extend(spec.source.iter().cloned());
+        layers.extend(of_image.iter().cloned());
         let boot = Boot {
             dir: folder,
             layers,
+            image: base.image.is_some(),
             network,
             processes: spec.options.processes,
             cgroups: cgroup.entries.clone(),
@@ -270,9 +303,32 @@ impl SandboxEngine {
             live: Arc::clone(&running.live),
             caches: Arc::clone(&running.caches),
             layers: own,
-            environment: Arc::clone(&running.environment),
+            environment: match &base.image {
+                Some(image) => Arc::new(Environment::image(&image.config)),
+                None => Arc::clone(&running.environment),
+            },
+            image: base.image,
         })
     }
+}
+
+impl Running {
+    fn flavour(&self) -> Flavour {
+        if self.spawner.stage.user_namespace {
+            Flavour::User
+        } else {
+            Flavour::Trusted
+        }
+    }
+}
+
+/// What a machine starts from.
+#[derive(Default)]
+struct Foundation {
+    /// What machines have written, topmost first.
+    own: Vec<Arc<Layer>>,
+    /// What lies below; none is the host's file system.
+    image: Option<Arc<Image>>,
 }
 
 /// Says, once a run, how far a machine's root is from the host's.
@@ -354,20 +410,25 @@ impl VmBackend for SandboxEngine {
         }
         Support {
             isolation: isolation.to_owned(),
-            images: "`host`, this machine's own file system".to_owned(),
+            images: "any from a registry, pulled without a daemon, or imported with `hm image \
+                     import`; `host` is this machine's own file system"
+                .to_owned(),
             limits,
             networks,
         }
     }
 
-    async fn image_id(&self, image: &str, _: &Progress) -> Result<String, VmError> {
+    async fn flavour(&self) -> Result<Option<Flavour>, VmError> {
+        self.layer_flavour().await.map(Some)
+    }
+
+    async fn image_id(&self, image: &str, progress: &Progress) -> Result<String, VmError> {
         if image != "host" {
-            return Err(VmError::ImageNotFound {
-                image: image.to_owned(),
-                engine: NAME,
-            });
+            let flavour = self.layer_flavour().await?;
+            let image = self.images.get(image, flavour, progress).await?;
+            return Ok(image.id.clone());
         }
-        let id = self.image.get_or_try_init(|| async {
+        let id = self.host_image.get_or_try_init(|| async {
             tokio::task::spawn_blocking(fingerprint::host)
                 .await
                 .map_err(|error| VmError::Other(format!("the runtime is ending: {error}")))
@@ -387,11 +448,6 @@ impl VmBackend for SandboxEngine {
             )));
         };
         let running = self.running().await?;
-        let flavour = if running.spawner.stage.user_namespace {
-            "user"
-        } else {
-            "trusted"
-        };
         let layers = self.flattener.shortest(&found.layers);
         let measured = layers.clone();
         tokio::task::spawn_blocking(move || {
@@ -415,22 +471,24 @@ impl VmBackend for SandboxEngine {
         }
         Ok(SnapshotRecord {
             id: found.id.clone(),
-            flavour: flavour.to_owned(),
-            image: None,
+            flavour: running.flavour().name().to_owned(),
+            image: found.image.as_ref().map(|image| image.id.clone()),
             layers: records,
         })
     }
 
     async fn open(&self, record: &SnapshotRecord) -> Result<Option<Arc<dyn Snapshot>>, VmError> {
         let running = self.running().await?;
-        let flavour = if running.spawner.stage.user_namespace {
-            "user"
-        } else {
-            "trusted"
-        };
-        if record.flavour != flavour {
+        if record.flavour != running.flavour().name() {
             return Ok(None);
         }
+        let image = match &record.image {
+            None => None,
+            Some(id) => match self.images.by_id(id, running.flavour()).await? {
+                Some(image) => Some(image),
+                None => return Ok(None),
+            },
+        };
         let mut layers = Vec::with_capacity(record.layers.len());
         for layer in &record.layers {
             let folder = self.state.kept_layers().join(&layer.id);
@@ -448,6 +506,7 @@ impl VmBackend for SandboxEngine {
         Ok(Some(Arc::new(SandboxSnapshot {
             id: record.id.clone(),
             layers,
+            image,
         })))
     }
 
@@ -469,10 +528,18 @@ impl VmBackend for SandboxEngine {
         Ok(())
     }
 
+    async fn remove_images(&self, keep: &HashSet<String>) -> Result<usize, VmError> {
+        let (images, keep) = (self.images.clone(), keep.clone());
+        let collected = tokio::task::spawn_blocking(move || images.collect(&keep))
+            .await
+            .map_err(|error| VmError::Other(format!("the runtime is ending: {error}")))??;
+        Ok(collected.map_or(0, |gone| (gone.images + gone.layers) as usize))
+    }
+
     async fn reap(&self) -> Result<usize, VmError> {
-        let state = self.state.clone();
+        let (state, images) = (self.state.clone(), self.images.clone());
         tokio::task::spawn_blocking(move || {
-            let gone = instance::reap(&state)?;
+            let gone = instance::reap(&state)? + images.reap()?;
             state.empty_trash();
             Ok(gone)
         })
@@ -489,6 +556,7 @@ impl VmBackend for SandboxEngine {
 
     async fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
+        self.images.settle().await;
         // Waits for one that is being started.
         let Some(running) = self.running.lock().await.take() else {
             return;

@@ -1,6 +1,5 @@
 //! A command in a machine, from this process's side.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use tokio::net::unix::pipe::Receiver;
 
 use super::disk::{self, FLOOR, Over};
+use super::environment::Environment;
 use super::machine::Conversation;
 use super::wire::{End, Exec, ToMachine};
 use crate::backend::{ExecSpec, ExecStatus, Execution, Output};
@@ -38,12 +38,12 @@ impl Drop for Running {
 /// Starts a command and returns when it runs.
 pub(super) async fn start(
     conversation: &Arc<Conversation>,
-    environment: &BTreeMap<String, String>,
+    environment: &Environment,
     spec: ExecSpec,
 ) -> Result<Execution, VmError> {
     let (stdout, stdout_end) = output()?;
     let (stderr, stderr_end) = output()?;
-    let mut env = environment.clone();
+    let mut env = environment.variables.clone();
     env.extend(spec.env);
     let expected = conversation.expect()?;
     let mut running = Running {
@@ -57,6 +57,7 @@ pub(super) async fn start(
         command: spec.command,
         env,
         working_dir: working_dir(spec.working_dir),
+        identity: environment.identity.clone(),
         timeout_ms: spec
             .timeout
             .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),

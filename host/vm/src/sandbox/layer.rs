@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::floor;
 use super::undertaker::{Doomed, Undertaker};
 use crate::backend::Snapshot;
+use crate::image::Image;
 
 /// What one machine has written.
 #[derive(Debug)]
@@ -130,6 +131,8 @@ pub(super) struct SandboxSnapshot {
     pub(super) id: String,
     /// Topmost first.
     pub(super) layers: Vec<Arc<Layer>>,
+    /// What lies below them; none is the host's file system.
+    pub(super) image: Option<Arc<Image>>,
 }
 
 impl Snapshot for SandboxSnapshot {

@@ -1,6 +1,6 @@
 //! A machine, from this process's side.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::caches;
 use super::cgroup::Cgroup;
 use super::disk;
+use super::environment::Environment;
 use super::execution;
 use super::failure::Failure;
 use super::layer::{Layer, SandboxSnapshot};
@@ -23,6 +24,7 @@ use super::undertaker::{Doomed, Undertaker};
 use super::wire::{End, FromMachine, ToMachine};
 use crate::backend::{ExecSpec, Execution, Machine, Snapshot};
 use crate::error::VmError;
+use crate::image::Image;
 use crate::state::io_error;
 
 /// What a machine's processes need to be found and ended; whatever drops it ends them.
@@ -185,7 +187,9 @@ pub(super) struct SandboxMachine {
     pub(super) caches: Arc<[PathBuf]>,
     /// Of the base, topmost first: they must last as long as they are mounted.
     pub(super) layers: Vec<Arc<Layer>>,
-    pub(super) environment: Arc<BTreeMap<String, String>>,
+    /// What lies below them; none is the host's file system.
+    pub(super) image: Option<Arc<Image>>,
+    pub(super) environment: Arc<Environment>,
 }
 
 impl SandboxMachine {
@@ -234,6 +238,7 @@ impl Machine for SandboxMachine {
         Ok(Arc::new(SandboxSnapshot {
             id: Uuid::new_v4().simple().to_string(),
             layers,
+            image: self.image.take(),
         }))
     }
 

@@ -22,6 +22,7 @@ mod cgroup;
 mod config;
 mod disk;
 mod engine;
+mod environment;
 mod execution;
 mod failure;
 mod fingerprint;

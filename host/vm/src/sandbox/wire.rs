@@ -82,8 +82,10 @@ pub(super) enum FromFlattener {
 pub(super) struct Boot {
     /// Empty; its layers go there.
     pub(super) dir: PathBuf,
-    /// Layers above the image, topmost first.
+    /// Layers above the host's file system, topmost first, or all of an image's.
     pub(super) layers: Vec<PathBuf>,
+    /// The layers are an image: nothing of the host lies below.
+    pub(super) image: bool,
     /// What its network is connected to.
     pub(super) network: Connection,
     /// Processes and threads at once.
@@ -150,7 +152,16 @@ pub(super) struct Exec {
     /// All of it.
     pub(super) env: BTreeMap<String, String>,
     pub(super) working_dir: String,
+    /// None is root, with the host's shell.
+    pub(super) identity: Option<Identity>,
     pub(super) timeout_ms: Option<u64>,
+}
+
+/// As whom a command in an image runs; its shell is found on its own `PATH`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Identity {
+    /// `USER[:GROUP]` of the image's own; none is root.
+    pub(super) user: Option<String>,
 }
 
 /// From a machine, or from the spawner on its behalf.

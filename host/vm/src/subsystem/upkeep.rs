@@ -1,6 +1,7 @@
 //! What goes on beside the builds: removing leavings, keeping within bytes, reaching the
 //! disk.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -9,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::{Subsystem, blocking};
 use crate::error::VmError;
+use crate::image;
 use crate::registry::Removed;
 use crate::source;
 use crate::state::io_error;
@@ -40,13 +42,35 @@ impl Subsystem {
     pub async fn reap(&self) -> Result<usize, VmError> {
         let reaped = self.engine().reap().await?;
         let removed = self.evict(self.inner.cache_bytes).await?;
+        let images = self.remove_images().await?;
         let state = self.inner.state.clone();
         let cleared = blocking(move || {
             let stores = source::remove_stale(&state)?;
             Ok(stores + state.empty_trash())
         })
         .await?;
-        Ok(reaped + removed.layers.len() + cleared)
+        Ok(reaped + removed.layers.len() + images + cleared)
+    }
+
+    /// Removes images without a name, except those on which kept snapshots are built.
+    /// What living processes use stays until later. Returns how many things went.
+    ///
+    /// # Errors
+    /// [`VmError::Registry`], and those of the engine's
+    /// [`remove_images`](crate::VmBackend::remove_images).
+    pub async fn remove_images(&self) -> Result<usize, VmError> {
+        let keep = self.images_in_use().await?;
+        self.engine().remove_images(&keep).await
+    }
+
+    /// Returns the identities of the images on which the engine's kept snapshots are built.
+    ///
+    /// # Errors
+    /// [`VmError::Registry`].
+    pub async fn images_in_use(&self) -> Result<HashSet<String>, VmError> {
+        let engine = self.engine().name();
+        self.on_registry(move |registry| registry.images(engine))
+            .await
     }
 
     /// Takes the least recently used snapshots out of the cache until the engine's are
@@ -98,13 +122,15 @@ impl Subsystem {
         self.on_registry(move |registry| {
             let newest = registry.newest_unsynced()?;
             let stores = source::unsynced(&state);
-            if newest.is_none() && stores.is_empty() {
+            let images = image::unsynced(&state);
+            if newest.is_none() && stores.is_empty() && images.is_empty() {
                 return Ok(());
             }
             let root = state.root();
             let folder = File::open(root).map_err(io_error("cannot open", root))?;
             rustix::fs::syncfs(&folder).map_err(io_error("cannot write out", root))?;
             source::mark_synced(&stores);
+            image::mark_synced(&images);
             if let Some(newest) = newest {
                 registry.mark_synced(newest)?;
                 registry.write_out()?;

@@ -147,17 +147,17 @@ async fn without_network_there_is_only_loopback() {
 async fn an_image_that_is_not_there_is_named() {
     let bench = Bench::new();
     let mut spec = host();
-    spec.base = hm_vm::Base::Image("ubuntu:24.04".into());
+    spec.base = hm_vm::Base::Image("127.0.0.1:1/x:1".into());
     for error in [
         bench.engine.boot(spec).await.err(),
         bench
             .engine
-            .image_id("ubuntu:24.04", &Progress::default())
+            .image_id("127.0.0.1:1/x:1", &Progress::default())
             .await
             .err(),
     ] {
         assert!(
-            matches!(error, Some(VmError::ImageNotFound { image, .. }) if image == "ubuntu:24.04")
+            matches!(error, Some(VmError::ImageFetch { image, .. }) if image == "127.0.0.1:1/x:1")
         );
     }
     let id = bench

@@ -1,18 +1,17 @@
 //! Keys of cached results. The host makes them, from what the host knows.
 
 use hm_plugin_protocol::{Level, StepId};
-use hm_vm::{Base, CacheClaim, Snapshot, VmError};
+use hm_vm::{CacheClaim, Snapshot, VmError};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-use super::images::ImageRefused;
 use super::machine::{FileSystem, GuestSnapshot};
 use super::{CallError, VmSession, wit};
 use crate::sequencer::Violation;
 use crate::session::Session;
 
 /// Changes when the recipe of keys does.
-const RECIPE: &str = "hm-cache-1";
+const RECIPE: &str = "hm-cache-2";
 
 impl VmSession {
     /// Returns the state from which a step starts: its image and the source, or what its
@@ -44,7 +43,7 @@ impl VmSession {
                 "the parent is not what the step builds in",
             ));
         }
-        let Some(key) = self.key(step).await? else {
+        let Some(key) = self.key(session, step).await? else {
             return Ok(None);
         };
         let found = self.find_or_claim(session, step, &key).await;
@@ -101,6 +100,7 @@ impl VmSession {
     /// Keeps what the step left behind. Returns false if it is not to be kept.
     pub(super) async fn store(
         &self,
+        session: &Session,
         step: StepId,
         snapshot: &GuestSnapshot,
     ) -> Result<bool, CallError> {
@@ -109,7 +109,7 @@ impl VmSession {
                 "only the state in which the host saw the step pass is kept",
             ));
         }
-        let Some(key) = self.key(step).await? else {
+        let Some(key) = self.key(session, step).await? else {
             return Ok(false);
         };
         let stored = self
@@ -125,7 +125,7 @@ impl VmSession {
     }
 
     /// Returns the step's key, or none if nothing of it is cached.
-    async fn key(&self, step: StepId) -> Result<Option<String>, CallError> {
+    async fn key(&self, session: &Session, step: StepId) -> Result<Option<String>, CallError> {
         let planned = &self.plan.steps[step as usize];
         let author = planned
             .cache
@@ -139,21 +139,15 @@ impl VmSession {
             .get_or_try_init(|| self.grant.subsystem.repository_id(&self.repo_root))
             .await
             .map_err(|error| self.guest_error(error))?;
-        let lineage = self.lineage(step).await?;
-        let parts = [
-            RECIPE,
-            repository,
-            &self.class,
-            self.engine().name(),
-            lineage,
-            author,
-        ];
-        Ok(Some(digest(&parts)))
+        let lineage = self.lineage(session, step).await?;
+        let parts = [RECIPE, &self.class, self.engine().name(), lineage, author];
+        // Apart from the rest, so that what is saved can be bound to another repository.
+        Ok(Some(hm_vm::bundle::bind(sha256(&parts), repository)))
     }
 
     /// Returns a digest of everything that made the step's file system: the image, then
     /// every command with its environment, the step's own included.
-    async fn lineage(&self, step: StepId) -> Result<&str, CallError> {
+    async fn lineage(&self, session: &Session, step: StepId) -> Result<&str, CallError> {
         // Upwards to the first step that is known, then down again: no recursion.
         let mut path = vec![step];
         while let Some(parent) = self.graph.parent(*path.last().unwrap_or(&step)) {
@@ -175,13 +169,13 @@ impl VmSession {
                     .unwrap_or_default(),
                 None => {
                     let image = planned.image.as_deref().unwrap_or_default();
-                    let image = self.grant.images.apply(image);
+                    // Nothing is fetched that is not granted.
+                    let image = self.images.bootable(image)?;
                     let id = self
-                        .engine()
-                        .image_id(image, &hm_vm::Progress::default())
+                        .image_id(session, &image)
                         .await
                         .map_err(|error| self.guest_error(error))?;
-                    let known = (image.to_owned(), id.clone());
+                    let known = (image, id.clone());
                     self.keys.keys().images.insert(at, known);
                     id
                 }
@@ -198,14 +192,6 @@ impl VmSession {
             .unwrap_or_default())
     }
 
-    /// Returns what to boot an image from, after `--image` was applied.
-    ///
-    /// # Errors
-    /// It is no name of an image, or not granted.
-    pub(super) fn image_base(&self, image: &str) -> Result<Base, ImageRefused> {
-        self.images.bootable(image).map(Base::Image)
-    }
-
     /// Checks a step that the guest named.
     pub(super) fn check(&self, what: &str, step: StepId) -> Result<(), Violation> {
         if (step as usize) < self.plan.steps.len() {
@@ -218,12 +204,17 @@ impl VmSession {
     }
 }
 
-/// SHA-256 over the parts, each with its length before it, so that no two lists collide.
+/// As [`sha256`], in letters.
 fn digest(parts: &[&str]) -> String {
+    hex::encode(sha256(parts))
+}
+
+/// SHA-256 over the parts, each with its length before it, so that no two lists collide.
+fn sha256(parts: &[&str]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hex::encode(hash.finalize())
+    hash.finalize().into()
 }

@@ -138,17 +138,12 @@ impl wit::HostMachineWithStore<State> for Own {
         let visit = visit(accessor)?;
         let vm = visit.vm()?;
         vm.check("boot-image", step).map_err(CallError::from)?;
-        let base = match vm.image_base(&image) {
-            Ok(base) => base,
-            Err(refused) => return Err(refused.told(&visit.session).await.into()),
+        let session = visit.session.as_ref();
+        let booting = async {
+            let base = vm.image_base(session, &image).await?;
+            let fs = FileSystem::Image(image);
+            vm.boot(step, base, fs, BTreeSet::new(), &options).await
         };
-        let booting = vm.boot(
-            step,
-            base,
-            FileSystem::Image(image),
-            BTreeSet::new(),
-            &options,
-        );
         let machine = visit.session.unless_cancelled(booting).await?;
         push_machine(accessor, machine)
     }
@@ -259,7 +254,11 @@ impl wit::HostWithStore<State> for Own {
         let vm = visit.vm()?;
         vm.check("cache-store", step).map_err(CallError::from)?;
         let of = snapshot(accessor, &of)?;
-        if visit.session.unless_cancelled(vm.store(step, &of)).await? {
+        if visit
+            .session
+            .unless_cancelled(vm.store(&visit.session, step, &of))
+            .await?
+        {
             visit
                 .session
                 .ledger()

@@ -7,6 +7,7 @@
 mod cache;
 mod claims;
 mod exec;
+mod fetching;
 mod host;
 mod images;
 mod machine;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Gid, Mode, OFlags, Uid, chmod, chown, open};
 use rustix::mount::{MountFlags, UnmountFlags, unmount};
 
+use super::image;
 use super::mounts::{
     READ_ONLY, attach, attach_at, bind, bind_inside, clone_tree, mount_new, open_inside,
 };
@@ -51,11 +52,13 @@ pub(super) fn assemble(stage: &Stage, boot: &Boot) -> Result<(), Failure> {
     let root = mount_root(stage, boot, &layers)?;
     std::env::set_current_dir(stage.path.join("root"))
         .map_err(failed("cannot enter", &stage.path))?;
-    for (from, to) in &stage.lent {
-        // What an earlier command has removed or replaced is not brought back.
-        let _ = bind_inside(from, root.as_fd(), to);
+    if !boot.image {
+        for (from, to) in &stage.lent {
+            // What an earlier command has removed or replaced is not brought back.
+            let _ = bind_inside(from, root.as_fd(), to);
+        }
+        mount_caches(stage, boot, &layers, root.as_fd())?;
     }
-    mount_caches(stage, boot, &layers, root.as_fd())?;
     if matches!(boot.network, Connection::Public(_)) {
         // Whatever a step has made of the file: names are asked for where that can be.
         bind_inside(
@@ -117,8 +120,13 @@ fn mount_root(stage: &Stage, boot: &Boot, layers: &[PathBuf]) -> Result<OwnedFd,
     for folder in [&upper, &work] {
         fs::create_dir(folder).map_err(failed("cannot make", folder))?;
     }
-    let mut lower = layers.to_vec();
-    lower.push(stage.path.join("host"));
+    let lower = if boot.image {
+        image::lower(&stage.path, layers)
+    } else {
+        let mut lower = layers.to_vec();
+        lower.push(stage.path.join("host"));
+        lower
+    };
     let overlay = stage.overlay(&lower, &upper, &work)?;
     let place = stage.path.join("root");
     attach(&overlay, &place)?;

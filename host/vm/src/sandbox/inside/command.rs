@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
+use super::identity::{self, User};
 use super::signals;
 use crate::sandbox::failure::{Failure, failed};
 use crate::sandbox::wire::Exec;
@@ -20,8 +21,11 @@ struct Plan {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     folder: *const c_char,
+    shell: *const c_char,
     descriptors: [c_int; 3],
-    /// What failed: 1 for the working folder, 2 for the shell.
+    /// None is whoever the parent is.
+    user: *const User,
+    /// What failed: 1 for the working folder, 2 for the shell, 3 for the user.
     stage: c_int,
     errno: c_int,
 }
@@ -30,7 +34,24 @@ struct Plan {
 pub(super) fn start(exec: &Exec, outputs: &[OwnedFd; 2], null: &OwnedFd) -> Result<i32, Failure> {
     let command = terminated("the command", exec.command.as_bytes())?;
     let folder = terminated("the working folder", exec.working_dir.as_bytes())?;
-    let mut env = Vec::with_capacity(exec.env.len());
+    let (user, shell) = match &exec.identity {
+        None => (None, "/bin/sh".to_owned()),
+        Some(identity) => (
+            Some(identity::find(identity.user.as_deref())?),
+            identity::shell(exec.env.get("PATH").map(String::as_str))?,
+        ),
+    };
+    let mut env = Vec::with_capacity(exec.env.len() + 1);
+    if let Some(user) = &user
+        && !exec.env.contains_key("HOME")
+    {
+        env.push(terminated(
+            "HOME",
+            format!("HOME={}", user.home).as_bytes(),
+        )?);
+    }
+    let user = user.filter(|user| (user.uid, user.gid) != (0, 0) || !user.groups.is_empty());
+    let program = terminated("the shell", shell.as_bytes())?;
     for (name, value) in &exec.env {
         env.push(terminated(
             &format!("the variable {name}"),
@@ -51,6 +72,8 @@ pub(super) fn start(exec: &Exec, outputs: &[OwnedFd; 2], null: &OwnedFd) -> Resu
             .chain([ptr::null()])
             .collect(),
         folder: folder.as_ptr(),
+        shell: program.as_ptr(),
+        user: user.as_ref().map_or(ptr::null(), ptr::from_ref),
         descriptors: [
             null.as_raw_fd(),
             outputs[0].as_raw_fd(),
@@ -91,7 +114,8 @@ pub(super) fn start(exec: &Exec, outputs: &[OwnedFd; 2], null: &OwnedFd) -> Resu
     let error = io::Error::from_raw_os_error(errno);
     Err(match stage {
         1 => failed("cannot use the working folder", &exec.working_dir)(error),
-        _ => failed("cannot run", "/bin/sh")(error),
+        2 => failed("cannot run", &shell)(error),
+        _ => failed("cannot become", "the user of the image")(error),
     })
 }
 
@@ -126,12 +150,11 @@ extern "C" fn child(plan: *mut c_void) -> c_int {
         if libc::chdir((*plan).folder) != 0 {
             fail(plan, 1);
         }
+        if !(*plan).user.is_null() && !become_user(&*(*plan).user) {
+            fail(plan, 3);
+        }
         signals::unblock_all();
-        libc::execve(
-            c"/bin/sh".as_ptr(),
-            (*plan).argv.as_ptr(),
-            (*plan).envp.as_ptr(),
-        );
+        libc::execve((*plan).shell, (*plan).argv.as_ptr(), (*plan).envp.as_ptr());
         fail(plan, 2)
     }
 }
@@ -152,6 +175,21 @@ unsafe fn prefer_as_victim() {
             libc::write(file, c"500".as_ptr().cast(), 3);
             libc::close(file);
         }
+    }
+}
+
+/// Becomes another user for good. By system calls of this thread alone: the library's
+/// calls would tell the parent's threads.
+///
+/// # Safety
+/// As for [`child`].
+unsafe fn become_user(user: &User) -> bool {
+    let (uid, gid) = (user.uid, user.gid);
+    // SAFETY: system calls on numbers, and on a list that is as long as it says.
+    unsafe {
+        libc::syscall(libc::SYS_setgroups, user.groups.len(), user.groups.as_ptr()) == 0
+            && libc::syscall(libc::SYS_setresgid, gid, gid, gid) == 0
+            && libc::syscall(libc::SYS_setresuid, uid, uid, uid) == 0
     }
 }
 

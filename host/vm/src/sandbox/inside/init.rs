@@ -9,6 +9,7 @@ use rustix::thread::CapabilitySet;
 
 use super::assemble::{HOSTNAME, assemble, raise_loopback, renew_volatile};
 use super::carrier;
+use super::image::{self, NetworkFiles};
 use super::jobs::Jobs;
 use super::signals;
 use super::stage::Stage;
@@ -36,7 +37,7 @@ pub(super) fn run(stage: &Stage, boot: &Boot, socket: &OwnedFd, carrier: Option<
     match prepare(stage, boot, carrier) {
         Ok((signals, null)) => {
             if wire::send(socket, &FromMachine::Ready, &[]).is_ok() {
-                serve(socket, &signals, &null);
+                serve(socket, &signals, &null, &image::own_files(stage, boot));
             }
         }
         Err(failure) => {
@@ -138,7 +139,7 @@ fn lock_down(stage: &Stage) -> Result<(), Failure> {
         .map_err(failed("cannot install", "the filter of system calls"))
 }
 
-fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd) {
+fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd, files: &NetworkFiles) {
     let mut jobs = Jobs::default();
     let mut used = false;
     loop {
@@ -160,7 +161,13 @@ fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd) {
         if asked {
             match wire::receive(socket.as_fd()) {
                 Ok(Some((ToMachine::Exec(exec), fds))) => {
-                    let reply = match start(&mut jobs, &exec, fds, null, used) {
+                    let renewed = if used && jobs.is_empty() {
+                        renew(files)
+                    } else {
+                        Ok(())
+                    };
+                    let started = renewed.and_then(|()| start(&mut jobs, &exec, fds, null));
+                    let reply = match started {
                         Ok(()) => FromMachine::Started(exec.job),
                         Err(failure) => FromMachine::NotStarted(exec.job, failure),
                     };
@@ -188,21 +195,18 @@ fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd) {
     }
 }
 
-fn start(
-    jobs: &mut Jobs,
-    exec: &Exec,
-    fds: Vec<OwnedFd>,
-    null: &OwnedFd,
-    used: bool,
-) -> Result<(), Failure> {
+/// Makes a machine that has run something as a new one is, as far as that is not frozen.
+fn renew(files: &NetworkFiles) -> Result<(), Failure> {
+    renew_volatile()?;
+    image::renew(files)
+}
+
+fn start(jobs: &mut Jobs, exec: &Exec, fds: Vec<OwnedFd>, null: &OwnedFd) -> Result<(), Failure> {
     let outputs: [OwnedFd; 2] = fds.try_into().map_err(|_| Failure {
         cause: "a command came without its outputs".to_owned(),
         errno: None,
         remedy: None,
     })?;
-    if used && jobs.is_empty() {
-        renew_volatile()?;
-    }
     jobs.start(exec, &outputs, null)
 }
 

@@ -8,7 +8,8 @@
 //!   below/          the host's root, likewise
 //!   caches/N        the host's caches, likewise
 //!   outside/N       layers that lie elsewhere, likewise; each machine's own
-//!   host/           lowest layer of every machine
+//!   host/           lowest layer of machines on the host's file system
+//!   image/          what machines of images find there besides (image.rs)
 //!   bound/N         host folders that lie over it, read-only
 //!   lent/N          `[host] expose`
 //!   dev/            device nodes
@@ -28,6 +29,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::mount::MountFlags;
 
 use super::ids::{IdMap, root_outside};
+use super::image;
 use super::mask::{Mask, is_seen};
 use super::mounts::{READ_ONLY, attach, bind, clone_tree, mount_new, mount_setattr};
 use super::overlay::{Overlay, mount_overlay};
@@ -78,6 +80,8 @@ pub(super) struct Stage {
     pub(super) addresses: Vec<Ipv4Addr>,
     /// Whether a process id namespace has a bound of its own.
     pub(super) pid_limit: bool,
+    /// Of machines of images.
+    pub(super) network_files: image::NetworkFiles,
     pub(super) filter: Filter,
 }
 
@@ -116,6 +120,7 @@ impl Stage {
             state: setup.state.clone(),
             addresses: routes::own_addresses(),
             pid_limit: has_pid_limit(),
+            network_files: Vec::new(),
             filter: Filter::compile(),
         };
         let is_layered = !user_namespace && !is_overlay()?;
@@ -147,6 +152,7 @@ impl Stage {
             stage.bind_host(&mask)?;
         }
         stage.build_dev()?;
+        stage.network_files = image::build(&stage.path, stage.ids.as_ref())?;
         stage.lend_exposed()?;
         Ok(stage)
     }
