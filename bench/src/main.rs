@@ -13,6 +13,7 @@ mod program;
 mod project;
 mod stub;
 mod table;
+mod vm;
 
 use std::path::PathBuf;
 
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
             row(&hm, &mut table).with_context(|| (*name).to_owned())?;
         }
     }
+    vm::run(&hm, wanted, &mut table)?;
     let runtime = tokio::runtime::Runtime::new()?;
     for (name, row) in component::ROWS {
         if wanted(name) {

@@ -23,17 +23,24 @@ impl Project {
 
     /// Adds files of 100 bytes, 100 to a folder.
     pub fn with_files(self, count: usize) -> Result<Self> {
+        self.with_files_of(count, 100)
+    }
+
+    /// Adds files of this many bytes, 100 to a folder.
+    pub fn with_files_of(self, count: usize, bytes: usize) -> Result<Self> {
+        let content = vec![b'x'; bytes];
         for index in 0..count {
             let folder = self.root().join(format!("src/{}", index / 100));
             if index % 100 == 0 {
                 fs::create_dir_all(&folder)?;
             }
-            fs::write(folder.join(format!("file-{index}")), [b'x'; 100])?;
+            fs::write(folder.join(format!("file-{index}")), &content)?;
         }
         Ok(self)
     }
 
-    fn root(&self) -> std::path::PathBuf {
+    /// Returns the repository.
+    pub fn root(&self) -> std::path::PathBuf {
         self.folder.path().join("repo")
     }
 

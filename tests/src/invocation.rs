@@ -75,6 +75,13 @@ impl Invocation {
         self
     }
 
+    /// Gives it another time than [`LIMIT`].
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// Another `hm` runs on the same state at the same time, so that nothing can be said
     /// about what this one left.
     #[must_use]

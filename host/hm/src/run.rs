@@ -1,5 +1,6 @@
 //! `hm run`: from a checked pipeline to a verdict.
 
+mod automatic;
 mod backend;
 mod drive;
 mod dry;
@@ -22,7 +23,9 @@ use hm_pipeline::project::Rendered;
 use uuid::Uuid;
 
 pub(crate) use backend::{Choice, Stranger, engine_name, limits, load_failure, network, runtime};
-pub(crate) use machines::{cache, exposed, images, sandbox, state, vm_failure};
+pub(crate) use machines::{
+    EngineName, cache, docker, exposed, images, sandbox, state, vm_failure,
+};
 pub(crate) use question::{describe, size};
 
 use crate::config::{Folders, Layer, Settings};

@@ -3,6 +3,31 @@
 //! Life of a machine: [`VmBackend::boot`] → any number of [`Machine::exec`], which may
 //! overlap → [`Machine::snapshot`] or [`Machine::destroy`], both of which consume it.
 //! Whatever is dropped instead is destroyed in the background: dropping never blocks.
+//!
+//! # A further engine
+//!
+//! Implement [`VmBackend`], [`Machine`] and [`Snapshot`], give it a constructor in
+//! `tests/conformance/lab.rs` and a line in its `main.rs`: the suite holds it to all that
+//! is said here. What it has to know beyond the methods:
+//!
+//! - **File system of a machine**, from below: the image, the source layers of *this* boot
+//!   ([`BootSpec::source`]), what earlier machines of the snapshot wrote, and an empty top. A
+//!   snapshot holds what machines wrote and neither image nor source: booted over another
+//!   source, what a step wrote or deleted wins, and the rest of `/workspace` is today's.
+//! - **Commands** start as `sh -c COMMAND` in `/workspace`, with nothing to read, a umask of
+//!   022, and the image's environment under their own. Whether a machine goes on or is
+//!   frozen and booted again must not show: before a further command `/run` and `/dev/shm`
+//!   are empty, and nothing of the one before still runs.
+//! - **Ids** are never used twice, neither a machine's nor a snapshot's nor a layer's.
+//! - **Whose something is**: take a share of the state folder (`layers/live/INSTANCE`, whose
+//!   lock tells others that this process lives), and mark with its name all that is made
+//!   elsewhere. [`VmBackend::reap`] removes what belongs to this state folder and to no
+//!   living share, unless there is a folder of the layer's name among the kept layers
+//!   ([`StateDir::kept_layers`](crate::StateDir::kept_layers)), which
+//!   [`VmBackend::keep`] puts there and the registry takes away.
+//! - **Errors** are [`VmError`]s that say what failed on what and why; where there is
+//!   something to do about it, use a variant with a remedy. Cheap checks belong into `boot`,
+//!   so that a step that cannot run fails before it has begun.
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
@@ -270,8 +295,13 @@ pub struct ExecSpec {
     pub env: BTreeMap<String, String>,
     /// Inside the machine; none is `/workspace`.
     pub working_dir: Option<String>,
-    /// After it the whole process tree of the command is killed.
+    /// After it the whole process tree of the command is killed: asked to end first, and
+    /// made to two seconds later.
     pub timeout: Option<Duration>,
+    /// True if no other command is expected on the machine, only its end or a snapshot. A
+    /// hint: an engine to which the first command of a machine is cheaper when it is the
+    /// only one takes it, and must run further ones all the same.
+    pub is_last: bool,
 }
 
 /// What a command prints on one channel.
@@ -320,4 +350,6 @@ pub struct Support {
     pub limits: String,
     /// Networks that work.
     pub networks: Vec<Network>,
+    /// Where one of them holds less than its word says.
+    pub network_note: Option<String>,
 }

@@ -69,6 +69,13 @@ impl VmError {
             Self::Unavailable { remedy, .. } | Self::ImageFetch { remedy, .. } => {
                 Some(remedy.clone())
             }
+            Self::ImageNotFound {
+                image,
+                engine: "docker",
+            } => Some(format!(
+                "it runs images of its daemon: name one, as `--image '{image}=debian:12'`, or run on \
+                 this machine's own file system by `--engine sandbox`"
+            )),
             Self::ImageNotFound { image, .. } => Some(format!(
                 "run it on this machine's own file system: `--image '{image}=host'`, \
                  or for every image `--image '*=host'`; or set it in `[images]` of the configuration"

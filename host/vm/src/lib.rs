@@ -7,8 +7,10 @@ pub mod backend;
 pub mod bundle;
 mod digest;
 mod disk_space;
+pub mod docker;
 pub mod error;
 pub mod image;
+pub mod probe;
 pub mod registry;
 pub mod sandbox;
 pub mod source;
@@ -20,6 +22,7 @@ pub use backend::{
     MachineOptions, Network, Output, Progress, Snapshot, SnapshotRecord, Support, VmBackend,
 };
 pub use error::VmError;
+pub use probe::Probe;
 pub use registry::BuildGuard;
 pub use source::{FreezeOptions, FrozenSource};
 pub use state::StateDir;

@@ -1,6 +1,8 @@
 //! The folder that outlives a run: where everything lies, and who may touch it.
 
+mod instance;
 mod ownership;
+mod space;
 mod trash;
 
 use std::fs::{self, DirBuilder};
@@ -8,6 +10,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+pub(crate) use instance::{Instance, is_over as instance_is_over, reap as reap_instances};
+pub(crate) use space::disk_space;
 pub(crate) use trash::remove as remove_tree;
 
 use crate::error::VmError;
@@ -23,6 +27,7 @@ use crate::error::VmError;
 /// machines/ID/        one a running machine, empty after each run (engine)
 /// source/STORE/       frozen source trees, one store a worktree (source)
 /// runs/ID/            records of runs                     (the program)
+/// engine-auto         which engine works here             (the program)
 /// trash/              on its way out; anything here may be deleted at any time
 /// ```
 ///

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hm_tests::{Build, Project};
+use hm_tests::{Build, Docker, Project, cannot};
 
 use crate::build;
 
@@ -13,7 +13,7 @@ const SEE: &str = "env | sort | grep -v ^_=; pwd; umask; id -u; \
     find /workspace /tmp /run /dev/shm /var/tmp/parity /opt/parity 2>/dev/null | sort | \
     while read -r path; do stat -c '%n %F %a %h %s' \\\"$path\\\" | \
     sed 's/^\\\\(.* directory [0-9]* \\\\)[0-9]* [0-9]*$/\\\\1/'; \
-    test -h \\\"$path\\\" && readlink \\\"$path\\\"; test -f \\\"$path\\\" && cksum < \\\"$path\\\"; done; true";
+    test -h \\\"$path\\\" && readlink \\\"$path\\\"; test -f \\\"$path\\\" && md5sum < \\\"$path\\\"; done; true";
 
 /// Two steps that leave all kinds of things, and a third that looks. Whether a machine is
 /// merged, frozen or cached between them is decided by `first` and `extra`.
@@ -62,8 +62,8 @@ fn merged_snapshotted_and_cached_chains_see_the_same() {
     let fork = "[steps.other]\nfrom = \"one\"\nrun = \"true\"\n\
                 [steps.another]\nfrom = \"two\"\nrun = \"true\"";
     let cached = pipeline("cache = \"forever\"", "");
-    for engine in engines() {
-        let flags = ["--engine", engine];
+    for (engine, flags, host) in engines() {
+        let project = |text: &str| project(text).env_for_all("DOCKER_HOST", &host);
         let mut views = BTreeMap::new();
         views.insert(
             "merged",
@@ -117,7 +117,16 @@ fn merged_snapshotted_and_cached_chains_see_the_same() {
     }
 }
 
-/// Engines that run the image `host`.
-fn engines() -> [&'static str; 1] {
-    ["sandbox"]
+/// Engines, with what makes them run the image `host`, and their daemon's address.
+fn engines() -> Vec<(&'static str, Vec<&'static str>, String)> {
+    let mut engines = vec![("sandbox", vec!["--engine", "sandbox"], String::new())];
+    match Docker::find() {
+        Err(why) => cannot("chains on docker", &why),
+        Ok(docker) => {
+            let flags = vec!["--engine", "docker", "--image", "host=hm-test:busybox"];
+            assert_eq!(Docker::IMAGE, "hm-test:busybox");
+            engines.push(("docker", flags, docker.host().to_owned()));
+        }
+    }
+    engines
 }

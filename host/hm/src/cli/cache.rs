@@ -6,7 +6,6 @@ mod prune;
 mod restore;
 mod save;
 
-use std::future::Future;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use hm_vm::Subsystem;
 use crate::config::{Folders, Layer, Settings};
 use crate::failure::{Exit, Failure};
 use crate::project;
-use crate::run;
+use crate::run::{self, EngineName};
 use crate::terminal::Terminal;
 
 /// List and remove what is kept of earlier builds, or carry it to another machine
@@ -47,7 +46,43 @@ enum Format {
 
 /// What every command of this family works on.
 struct Cache {
+    /// With the engine that the configuration names.
     subsystem: Subsystem,
+    /// With the others that have kept something.
+    others: Vec<Subsystem>,
+}
+
+impl Cache {
+    /// Opens all of it.
+    async fn open(folders: &Folders, settings: &Settings) -> Result<Self, Failure> {
+        let chosen = EngineName::chosen(folders, settings);
+        let subsystem = run::cache(folders, settings, chosen)?;
+        let kept = subsystem.cache_list().await.map_err(run::vm_failure)?;
+        let mut others = Vec::new();
+        for engine in EngineName::ALL {
+            let has_kept = kept.iter().any(|entry| entry.engine == engine.name());
+            if engine != chosen && has_kept {
+                others.push(run::cache(folders, settings, engine)?);
+            }
+        }
+        Ok(Self { subsystem, others })
+    }
+
+    /// Returns what there is for each engine.
+    fn all(&self) -> impl Iterator<Item = &Subsystem> {
+        std::iter::once(&self.subsystem).chain(&self.others)
+    }
+
+    /// Tells what there is to tell, and leaves nothing behind.
+    async fn close(self, terminal: &Terminal) {
+        for subsystem in self.all() {
+            for warning in subsystem.warnings() {
+                terminal.warn(&warning);
+            }
+            subsystem.settle().await;
+            subsystem.engine().close().await;
+        }
+    }
 }
 
 /// Does what is asked.
@@ -56,14 +91,14 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let root = project::find_root(None)?;
     let settings = Settings::load(&folders, root.as_deref(), Layer::default())?;
     match &args.command {
-        Command::List(args) => with(&folders, &settings, terminal, |cache| {
-            list::run(args, cache)
+        Command::List(args) => with(&folders, &settings, terminal, async |cache| {
+            list::run(args, cache).await
         }),
-        Command::Prune(args) => with(&folders, &settings, terminal, |cache| {
-            prune::run(args, cache)
+        Command::Prune(args) => with(&folders, &settings, terminal, async |cache| {
+            prune::run(args, cache).await
         }),
-        Command::Clear(args) => with(&folders, &settings, terminal, |cache| {
-            clear::run(args, cache)
+        Command::Clear(args) => with(&folders, &settings, terminal, async |cache| {
+            clear::run(args, cache).await
         }),
         Command::Save(args) => with(&folders, &settings, terminal, |cache| {
             save::run(args, cache, root.as_deref())
@@ -75,32 +110,21 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 /// Opens the cache, does something with it, writes the answer, and leaves nothing behind.
-fn with<F, T>(
+fn with(
     folders: &Folders,
     settings: &Settings,
     terminal: &Terminal,
-    work: F,
-) -> Result<Exit, Failure>
-where
-    F: FnOnce(Cache) -> T,
-    T: Future<Output = Result<String, Failure>>,
-{
+    work: impl AsyncFnOnce(&Cache) -> Result<String, Failure>,
+) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start threads", error))?;
     let text = runtime.block_on(async {
-        let subsystem = run::cache(folders, settings)?;
-        let done = work(Cache {
-            subsystem: subsystem.clone(),
-        })
-        .await;
-        for warning in subsystem.warnings() {
-            terminal.warn(&warning);
-        }
-        subsystem.settle().await;
-        subsystem.engine().close().await;
+        let cache = Cache::open(folders, settings).await?;
+        let done = work(&cache).await;
+        cache.close(terminal).await;
         done
     })?;
     std::io::stdout().lock().write_all(text.as_bytes())?;

@@ -6,11 +6,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use hm_vm::docker::DockerEngine;
 use hm_vm::image::Images;
-use hm_vm::sandbox::probes;
+use hm_vm::sandbox::SandboxEngine;
+use hm_vm::{Network, Probe, VmBackend, docker, sandbox};
 
 use crate::config::{Folders, Layer, Settings, unknown_variables};
 use crate::failure::{Exit, Failure};
+use crate::run::EngineName;
 use crate::terminal::Terminal;
 use crate::{project, run};
 use report::Report;
@@ -29,7 +32,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let root = project::find_root(args.dir.as_deref())?;
     let settings = Settings::load(&folders, root.as_deref(), Layer::default())?;
     let mut report = Report::new(terminal.color_on_stdout());
-    let can_run = engine(&mut report, &folders, &settings)?;
+    let can_run = engines(&mut report, &folders, &settings)?;
     images(&mut report, &folders, &settings);
     toolchains(&mut report, &settings);
     python(&mut report);
@@ -45,27 +48,89 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     })
 }
 
-/// Tries the engine, by running something in a machine; true if machines can be had.
-fn engine(report: &mut Report, folders: &Folders, settings: &Settings) -> Result<bool, Failure> {
-    report.section("engine `sandbox`");
+/// Tries the engines; true if machines can be had by the one that is chosen.
+fn engines(report: &mut Report, folders: &Folders, settings: &Settings) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start threads", error))?;
-    let mut works = true;
-    for probe in runtime.block_on(probes(&run::sandbox(&folders.state.path, settings))) {
-        match probe.result {
-            Ok(found) => report.fine(probe.name, &found),
-            Err((cause, remedy)) if probe.needed => {
-                works = false;
-                report.missing(probe.name, &cause, Some(&remedy));
+    let chosen = EngineName::chosen(folders, settings);
+    let state = &folders.state.path;
+    let is_automatic = settings.engine() == "auto";
+    let mut can_run = false;
+    for engine in EngineName::ALL {
+        report.section(&format!("engine `{}`", engine.name()));
+        let is_chosen = engine == chosen;
+        let (probes, support) = match engine {
+            EngineName::Sandbox => {
+                let config = run::sandbox(state, settings);
+                let probes = runtime.block_on(sandbox::probes(&config));
+                (
+                    probes,
+                    SandboxEngine::open(config).map(|engine| engine.support()),
+                )
             }
-            Err((cause, remedy)) => report.limited(probe.name, &cause, Some(&remedy)),
+            EngineName::Docker => match run::docker(state) {
+                Err(error) => (vec![unusable(&error)], Err(error)),
+                Ok(config) => {
+                    let probes = runtime.block_on(docker::probes(&config));
+                    (
+                        probes,
+                        DockerEngine::open(config).map(|engine| engine.support()),
+                    )
+                }
+            },
+        };
+        let works = probes
+            .iter()
+            .all(|probe| !probe.needed || probe.result.is_ok());
+        for probe in probes {
+            tell(report, probe, is_chosen);
         }
+        if let (true, Ok(support)) = (works, &support) {
+            report.fine("isolates", &support.isolation);
+            report.fine("images", &support.images);
+            report.fine("can limit", &support.limits);
+            report.fine("networks", &networks(support));
+        }
+        can_run |= works && (is_chosen || is_automatic);
     }
     runtime.shutdown_background();
-    Ok(works)
+    Ok(can_run)
+}
+
+/// Tells of one thing that was tried. What only an engine lacks that nobody chose is no
+/// failure.
+fn tell(report: &mut Report, probe: Probe, is_chosen: bool) {
+    match probe.result {
+        Ok(found) => report.fine(probe.name, &found),
+        Err((cause, remedy)) if probe.needed && is_chosen => {
+            report.missing(probe.name, &cause, Some(&remedy));
+        }
+        Err((cause, remedy)) => report.limited(probe.name, &cause, Some(&remedy)),
+    }
+}
+
+fn unusable(error: &hm_vm::VmError) -> Probe {
+    Probe {
+        name: "daemon",
+        result: Err((error.to_string(), error.remedy().unwrap_or_default())),
+        needed: true,
+    }
+}
+
+fn networks(support: &hm_vm::Support) -> String {
+    let words = support.networks.iter().map(|network| match network {
+        Network::None => "none",
+        Network::Public => "public",
+        Network::Host => "host",
+    });
+    let list = words.collect::<Vec<_>>().join(", ");
+    match &support.network_note {
+        Some(note) => format!("{list}; {note}"),
+        None => list,
+    }
 }
 
 /// Tells what images are here, and how registries are reached.

@@ -14,7 +14,8 @@ use crate::terminal::Terminal;
 pub(crate) struct Args {
     /// Name of the pipeline; the only one if there is but one
     pipeline: Option<String>,
-    /// What runs the steps: `local`, a name of the configuration, or a component's FILE.wasm
+    /// What runs the steps: `local`, `docker` (`local` with that engine), a name of the
+    /// configuration, or a component's FILE.wasm
     #[arg(long, value_name = "NAME|FILE", help_heading = "What runs it")]
     backend: Option<String>,
     /// What machines are made with
@@ -83,10 +84,12 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Engine {
-    /// The best that works here
+    /// The sandbox where it works, else docker
     Auto,
     /// Namespaces and overlays of this machine's kernel
     Sandbox,
+    /// Containers of a Docker daemon, or of Podman's service
+    Docker,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

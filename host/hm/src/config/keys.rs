@@ -66,10 +66,13 @@ const fn dormant(path: &'static str, kind: Kind, right: Right) -> Key {
 /// Names of `--format` and `format`.
 pub(crate) const FORMATS: &[&str] = &["auto", "human", "plain", "json"];
 
+/// Names of `--engine` and `engine`.
+pub(crate) const ENGINES: &[&str] = &["auto", "sandbox", "docker"];
+
 /// Every key there is.
 pub(crate) static KEYS: &[Key] = &[
     key("backend", Kind::Text, Right::All),
-    key("engine", Kind::Words(&["auto", "sandbox"]), Right::All),
+    key("engine", Kind::Words(ENGINES), Right::All),
     key("format", Kind::Words(FORMATS), Right::All),
     key("jobs", Kind::Count, Right::All),
     key("images.*", Kind::Text, Right::All),

@@ -112,9 +112,38 @@ impl Settings {
             })
     }
 
-    /// Returns the engine's name, `auto` where nobody chose.
+    /// Returns the engine's name, `auto` where nobody chose. The backend `docker` chooses too:
+    /// it is `local` with that engine.
     pub(crate) fn engine(&self) -> &str {
-        self.text(&["engine"]).map_or("auto", |(name, _)| name)
+        for layer in self.layers() {
+            let text = |key: &str| match layer.get(&[key]) {
+                Some(Setting {
+                    value: Value::Text(text),
+                    ..
+                }) => Some(text.as_str()),
+                _ => None,
+            };
+            match (text("backend"), text("engine")) {
+                (Some("docker"), _) => return "docker",
+                (_, Some(engine)) => return engine,
+                _ => {}
+            }
+        }
+        "auto"
+    }
+
+    /// Returns the engine that the flags name beside the backend `docker`, if it is another.
+    pub(crate) fn contradicting_engine(&self) -> Option<&str> {
+        let flag = |key: &str| match self.flags.get(&[key]) {
+            Some(Setting {
+                value: Value::Text(text),
+                ..
+            }) => Some(text.as_str()),
+            _ => None,
+        };
+        let engine = flag("engine")?;
+        (flag("backend") == Some("docker") && !["docker", "auto"].contains(&engine))
+            .then_some(engine)
     }
 
     /// Returns the format's name, `auto` where nobody chose.

@@ -81,6 +81,13 @@ impl Choice {
     /// # Errors
     /// Usage, for a name that means nothing here.
     pub(crate) fn find(settings: &Settings) -> Result<Self, Failure> {
+        if let Some(engine) = settings.contradicting_engine() {
+            return Err(Failure::usage(format!(
+                "`--backend docker` stands for `--backend local --engine docker`, and `--engine {engine}` \
+                 says otherwise"
+            ))
+            .hint("give one of the two"));
+        }
         let (name, origin) = settings.backend();
         Self::named(name, settings).map_err(|failure| match origin {
             crate::config::Origin::Flag(_) | crate::config::Origin::Default => failure,
@@ -94,8 +101,9 @@ impl Choice {
     /// Usage, for a name that means nothing here.
     pub(crate) fn named(name: &str, settings: &Settings) -> Result<Self, Failure> {
         match name {
-            "local" => return Ok(Self::Local),
-            "docker" | "cloud" => {
+            // `docker` is `local` with another engine, see `Settings::engine`.
+            "local" | "docker" => return Ok(Self::Local),
+            "cloud" => {
                 return Err(Failure::usage(format!("the backend `{name}` is not part of this version of hm"))
                     .hint("`--backend local` runs the pipeline on this machine; `--image '*=host'` with its own tools"));
             }
@@ -131,7 +139,10 @@ impl Choice {
             }));
         }
         let declared = settings.backend_names();
-        let known = declared.iter().map(String::as_str).chain(["local"]);
+        let known = declared
+            .iter()
+            .map(String::as_str)
+            .chain(["local", "docker"]);
         let failure = Failure::usage(format!(
             "there is no backend `{}`",
             hm_render::clean_line(name)
@@ -220,7 +231,13 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
             // Before the component: what the first machine needs starts meanwhile.
             let reach = network.unwrap_or(Network::Host);
             let machine = surroundings.settings.machine(MachineOptions::default());
-            let vm = surroundings.vm(reach, machine, true, ImagePolicy::of_plan())?;
+            let vm = surroundings.vm(
+                reach,
+                machine,
+                true,
+                ImagePolicy::of_plan(),
+                Some(surroundings.terminal),
+            )?;
             let subsystem = Some(vm.subsystem.clone());
             let backend = runtime(surroundings.folders, surroundings.settings)
                 .and_then(|runtime| LocalBackend::new(&runtime, vm).map_err(load_failure))
@@ -339,6 +356,7 @@ impl Surroundings<'_> {
         machine: MachineOptions,
         exec: bool,
         allowed: ImagePolicy,
+        told: Option<&Terminal>,
     ) -> Result<VmGrant, Failure> {
         let network = match network {
             Network::None => hm_vm::Network::None,
@@ -346,7 +364,7 @@ impl Surroundings<'_> {
             Network::Host => hm_vm::Network::Host,
         };
         Ok(VmGrant {
-            subsystem: Arc::new(machines::open(self.folders, self.settings)?),
+            subsystem: Arc::new(machines::open(self.folders, self.settings, told)?),
             images: ImageMap::new(self.settings.images()),
             allowed,
             exec,
@@ -377,7 +395,13 @@ impl Surroundings<'_> {
                 let images = ImagePolicy::new(reach.images.iter().cloned());
                 let machine = self.settings.machine(MachineOptions::for_strangers());
                 let machine = grant.sized(machine, limits);
-                Some(self.vm(network.unwrap_or(reach.network), machine, may_read, images)?)
+                Some(self.vm(
+                    network.unwrap_or(reach.network),
+                    machine,
+                    may_read,
+                    images,
+                    None,
+                )?)
             }
             None => None,
         };

@@ -29,10 +29,10 @@ pub(super) fn story(
         text += &format!(
             "machines  of the engine {}, which {}\n",
             vm.engine,
-            if vm.engine == "sandbox" {
-                "shares this machine's kernel"
-            } else {
-                "the configuration chose"
+            match vm.engine.as_str() {
+                "sandbox" => "shares this machine's kernel",
+                "docker" => "shares the kernel of its daemon",
+                _ => "the configuration chose",
             }
         );
         text += &format!("images    {}\n", images.join(", "));

@@ -17,7 +17,7 @@ use super::disk;
 use super::environment::Environment;
 use super::fingerprint;
 use super::flatten::{DEEPEST, Flattener, Workshop};
-use super::instance::{self, Instance};
+use super::instance;
 use super::layer::{Layer, SandboxSnapshot};
 use super::link::Link;
 use super::machine::{Conversation, Remains, SandboxMachine};
@@ -31,7 +31,7 @@ use crate::backend::{
 };
 use crate::error::VmError;
 use crate::image::{Flavour, Image, Images};
-use crate::state::{StateDir, io_error};
+use crate::state::{Instance, StateDir, io_error};
 
 const NAME: &str = "sandbox";
 /// How long the end of the engine waits for somebody who still holds a layer; what is left
@@ -415,6 +415,7 @@ impl VmBackend for SandboxEngine {
                 .to_owned(),
             limits,
             networks,
+            network_note: None,
         }
     }
 

@@ -1,58 +1,11 @@
-//! One engine's own share of the state folder, and how others tell that it is dead.
-//!
-//! `layers/live/INSTANCE/lock` is locked as long as the process lives; its machines are
-//! `machines/INSTANCE.ID`. The kernel lets go of the lock however the process ends.
+//! What dead instances of the engine left. A machine is `machines/INSTANCE.ID`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use rustix::fs::{FlockOperation, flock};
-use uuid::Uuid;
 
 use super::cgroup;
 use crate::error::VmError;
-use crate::state::{StateDir, io_error};
-
-/// How old a folder must be that was being made when its maker died.
-const HALF_MADE: Duration = Duration::from_secs(60);
-
-/// A locked share.
-#[derive(Debug)]
-pub(super) struct Instance {
-    pub(super) name: String,
-    pub(super) state: StateDir,
-    /// Where its layers lie, and its lock.
-    pub(super) layers: PathBuf,
-    _lock: File,
-}
-
-impl Instance {
-    /// Takes a share. It appears to others only when it is locked.
-    pub(super) fn take(state: &StateDir) -> Result<Self, VmError> {
-        let name = Uuid::new_v4().simple().to_string();
-        let making = state.live_layers().join(format!(".{name}"));
-        let layers = state.live_layers().join(&name);
-        fs::create_dir(&making).map_err(io_error("cannot make", &making))?;
-        let path = making.join("lock");
-        let lock = File::create(&path).map_err(io_error("cannot make", &path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(io_error("cannot lock", &path))?;
-        fs::create_dir(making.join("stage")).map_err(io_error("cannot make", &making))?;
-        fs::rename(&making, &layers).map_err(io_error("cannot make", &layers))?;
-        Ok(Self {
-            name,
-            state: state.clone(),
-            layers,
-            _lock: lock,
-        })
-    }
-
-    /// Returns where the spawner builds what machines share.
-    pub(super) fn stage(&self) -> PathBuf {
-        self.layers.join("stage")
-    }
-}
+use crate::state::{StateDir, instance_is_over as is_over, io_error, reap_instances};
 
 /// Moves what dead instances left to the trash. Returns how many things went.
 pub(super) fn reap(state: &StateDir) -> Result<usize, VmError> {
@@ -64,39 +17,16 @@ pub(super) fn reap(state: &StateDir) -> Result<usize, VmError> {
             .to_string_lossy()
             .into_owned();
         let instance = name.split('.').next().unwrap_or_default();
-        if is_dead(&state.live_layers().join(instance)) {
+        if is_over(&state.live_layers().join(instance)) {
             cgroup::remove(&name);
             state.discard(&machine)?;
             gone += 1;
         }
     }
-    for instance in entries(&state.live_layers())? {
-        let half_made = instance
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if is_dead(&instance) && (!half_made || is_old(&instance)) {
-            state.discard(&instance)?;
-            gone += 1;
-        }
-    }
-    Ok(gone)
+    Ok(gone + reap_instances(state)?)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, VmError> {
     let entries = fs::read_dir(folder).map_err(io_error("cannot read", folder))?;
     Ok(entries.flatten().map(|entry| entry.path()).collect())
-}
-
-/// A lock that is not there, or can be had, is nobody's.
-fn is_dead(instance: &Path) -> bool {
-    match File::open(instance.join("lock")) {
-        Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockShared).is_ok(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    }
-}
-
-fn is_old(path: &Path) -> bool {
-    fs::metadata(path)
-        .and_then(|found| found.modified())
-        .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > HALF_MADE))
 }

@@ -42,4 +42,4 @@ mod wire;
 pub use config::{SandboxConfig, default_exposed};
 pub use engine::SandboxEngine;
 pub use inside::spawner_main;
-pub use probe::{Probe, probes};
+pub use probe::probes;

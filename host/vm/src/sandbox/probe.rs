@@ -18,23 +18,13 @@ use super::network;
 use super::wire::Root;
 use crate::backend::{Base, BootSpec, ExecSpec, ExecStatus, MachineOptions, Network, VmBackend};
 use crate::error::VmError;
+use crate::probe::Probe;
 use crate::state::StateDir;
 
 /// Less room than this and the first step fails, MiB.
 const LEAST_MIB: u64 = 64;
 /// The same for files.
 const LEAST_FILES: u64 = 1000;
-
-/// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    /// What it is.
-    pub name: &'static str,
-    /// What was found, or cause and remedy.
-    pub result: Result<String, (String, String)>,
-    /// Without it there are no machines.
-    pub needed: bool,
-}
 
 /// What to do where ids cannot be mapped.
 pub(super) const ID_MAP_REMEDY: &str = "allow user namespaces for this program in AppArmor (`sudo \
@@ -227,6 +217,7 @@ async fn trial(engine: &SandboxEngine, network: Network) -> Result<String, (Stri
             env: BTreeMap::new(),
             working_dir: None,
             timeout: None,
+            is_last: false,
         };
         let execution = machine.exec(spec).await?;
         let status = execution.status.await?;

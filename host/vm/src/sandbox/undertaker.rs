@@ -11,7 +11,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::watch;
 
 use super::cgroup;
-use super::instance::Instance;
+use crate::state::Instance;
 
 /// What is on its way out.
 pub(super) enum Doomed {

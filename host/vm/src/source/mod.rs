@@ -9,6 +9,7 @@
 //! root file system: removed entries are character devices 0/0, and folders that hide
 //! what is below carry the `opaque` attribute of the overlay's flavour.
 
+pub(crate) mod archive;
 mod changes;
 mod copy;
 mod freeze;

@@ -151,6 +151,7 @@ pub fn command(text: &str) -> ExecSpec {
         env: BTreeMap::new(),
         working_dir: None,
         timeout: None,
+        is_last: false,
     }
 }
 

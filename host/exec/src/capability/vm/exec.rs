@@ -109,6 +109,7 @@ fn checked(spec: wit::ExecSpec) -> Result<ExecSpec, CallError> {
         env,
         working_dir: spec.working_dir,
         timeout: spec.timeout_ms.map(std::time::Duration::from_millis),
+        is_last: false,
     })
 }
 

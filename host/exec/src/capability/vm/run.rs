@@ -47,6 +47,7 @@ pub(super) async fn run(
         env,
         working_dir: None,
         timeout: planned.timeout,
+        is_last: vm.is_last(step),
     };
     let started = tokio::select! {
         biased;

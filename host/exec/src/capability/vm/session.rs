@@ -113,6 +113,25 @@ impl VmSession {
         self.grant.subsystem.engine()
     }
 
+    /// Returns whether the machine on which a step runs is expected to run nothing more. A
+    /// scheduler that wastes nothing hands a machine on to a single heir, and only where
+    /// neither result comes from the cache or goes there.
+    pub(super) fn is_last(&self, step: StepId) -> bool {
+        let is_kept = |step: StepId| {
+            let cache = self.plan.steps[step as usize].cache.as_ref();
+            !self.no_cache && cache.is_some_and(|cache| cache.key.is_some())
+        };
+        let mut heirs = self
+            .graph
+            .successors(step)
+            .iter()
+            .filter(|heir| self.graph.parent(**heir) == Some(step));
+        match (heirs.next(), heirs.next()) {
+            (Some(heir), None) => is_kept(step) || is_kept(*heir),
+            _ => true,
+        }
+    }
+
     /// Returns the layers of the frozen source, topmost first.
     pub(super) async fn source(&self) -> Result<Arc<[PathBuf]>, CallError> {
         match self.source.frozen().await {

@@ -1,5 +1,6 @@
 //! `hm cache clear`: all of it.
 
+use hm_vm::registry::Removed;
 use serde_json::json;
 
 use super::{Cache, Format, count};
@@ -15,8 +16,14 @@ pub(super) struct Args {
 }
 
 /// Removes, and tells what.
-pub(super) async fn run(args: &Args, cache: Cache) -> Result<String, Failure> {
-    let (removed, used) = cache.subsystem.cache_clear().await.map_err(vm_failure)?;
+pub(super) async fn run(args: &Args, cache: &Cache) -> Result<String, Failure> {
+    let (mut removed, mut used) = (Removed::default(), 0);
+    for subsystem in cache.all() {
+        let (more, in_use) = subsystem.cache_clear().await.map_err(vm_failure)?;
+        removed.snapshots += more.snapshots;
+        removed.bytes += more.bytes;
+        used += in_use;
+    }
     if args.format == Format::Json {
         let all = json!({
             "removed": removed.snapshots, "removed_bytes": removed.bytes, "in_use": used,

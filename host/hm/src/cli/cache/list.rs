@@ -19,7 +19,7 @@ pub(super) struct Args {
 const KEY: usize = 12;
 
 /// Returns the list.
-pub(super) async fn run(args: &Args, cache: Cache) -> Result<String, Failure> {
+pub(super) async fn run(args: &Args, cache: &Cache) -> Result<String, Failure> {
     let kept = cache.subsystem.cache_list().await.map_err(vm_failure)?;
     let (bytes, limit) = (
         cache.subsystem.cache_bytes().await.map_err(vm_failure)?,
@@ -64,6 +64,14 @@ pub(super) async fn run(args: &Args, cache: Cache) -> Result<String, Failure> {
         size(bytes),
         size(limit)
     );
+    for other in &cache.others {
+        text += &format!(
+            "the {} engine's take {} of {}\n",
+            other.engine().name(),
+            size(other.cache_bytes().await.map_err(vm_failure)?),
+            size(limit)
+        );
+    }
     Ok(text)
 }
 

@@ -1,5 +1,6 @@
 //! `hm cache prune`: down to a size.
 
+use hm_vm::registry::Removed;
 use serde_json::json;
 
 use super::{Cache, Format, count};
@@ -7,7 +8,7 @@ use crate::config::bytes;
 use crate::failure::Failure;
 use crate::run::{size, vm_failure};
 
-/// Remove what was used least recently until the rest fits into a size
+/// Remove what was used least recently until the rest of each engine fits into a size
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The size, as `5GiB`; `cache.bytes` of the configuration if not given
@@ -19,10 +20,17 @@ pub(super) struct Args {
 }
 
 /// Removes, and tells what.
-pub(super) async fn run(args: &Args, cache: Cache) -> Result<String, Failure> {
+pub(super) async fn run(args: &Args, cache: &Cache) -> Result<String, Failure> {
     let to = args.to.unwrap_or(cache.subsystem.cache_limit());
-    let removed = cache.subsystem.cache_prune(to).await.map_err(vm_failure)?;
-    let left = cache.subsystem.cache_bytes().await.map_err(vm_failure)?;
+    let (mut removed, mut left, mut most) = (Removed::default(), 0, 0);
+    for subsystem in cache.all() {
+        let more = subsystem.cache_prune(to).await.map_err(vm_failure)?;
+        removed.snapshots += more.snapshots;
+        removed.bytes += more.bytes;
+        let bytes = subsystem.cache_bytes().await.map_err(vm_failure)?;
+        left += bytes;
+        most = bytes.max(most);
+    }
     if args.format == Format::Json {
         let all = json!({
             "removed": removed.snapshots, "removed_bytes": removed.bytes, "bytes": left,
@@ -35,7 +43,7 @@ pub(super) async fn run(args: &Args, cache: Cache) -> Result<String, Failure> {
         size(removed.bytes),
         size(left)
     );
-    if left > to {
+    if most > to {
         text += "what is left over the size is in use by a running hm\n";
     }
     Ok(text)

@@ -35,7 +35,11 @@ pub(super) fn look(
         .build()
         .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start threads", error))?;
     let (engine, images, kept) = runtime.block_on(async {
-        let subsystem = run::cache(&prepared.folders, &prepared.settings)?;
+        let subsystem = run::cache(
+            &prepared.folders,
+            &prepared.settings,
+            run::EngineName::chosen(&prepared.folders, &prepared.settings),
+        )?;
         let engine = subsystem.engine().clone();
         let mut images = BTreeMap::new();
         for step in &plan.steps {

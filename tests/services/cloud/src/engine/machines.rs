@@ -124,6 +124,7 @@ impl Machines {
             env: job.env.clone(),
             working_dir: None,
             timeout: Some(job.timeout),
+            is_last: true,
         };
         let execution = match machine.exec(spec).await {
             Ok(execution) => execution,

@@ -1,0 +1,6 @@
+//! The cases, by what they are about.
+
+pub mod commands;
+pub mod files;
+pub mod keeping;
+pub mod reach;
