@@ -122,6 +122,10 @@ fn left(project: &Project, temporary: &Path, machines: &BTreeSet<String>) -> Vec
     for folder in [&state.join("trash"), &state.join("owners"), temporary] {
         left.extend(entries(folder).iter().map(|name| folder.join(name)));
     }
+    let unfinished = entries(&state.join("runs"))
+        .into_iter()
+        .filter(|name| name.ends_with(".new"));
+    left.extend(unfinished.map(|name| state.join("runs").join(name)));
     let known = [
         "meta.json",
         "plan.json",

@@ -19,6 +19,9 @@ const KEPT: usize = 100;
 /// Bytes that are written at once at the least, while events keep coming.
 const SPILL: usize = 256 << 10;
 
+/// Ends the name of a file that is being written, after the name of its record.
+const UNFINISHED: &str = ".new";
+
 /// What a run was and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {
@@ -161,27 +164,49 @@ impl Record {
     }
 }
 
+/// Writes a file whole or not at all. It grows beside the record's folder, where the next
+/// start looks for what a killed process left.
 fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
-    file.write_all(&text)?;
-    file.persist(folder.join(name))?;
-    Ok(())
+    let mut unfinished = folder.as_os_str().to_owned();
+    unfinished.push(UNFINISHED);
+    let written = fs::write(&unfinished, text)
+        .and_then(|()| fs::rename(&unfinished, folder.join(name)));
+    if written.is_err() {
+        // The error that is told is the first one.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
 }
 
-/// Removes the oldest records, never one of a run that lives.
+/// Removes the oldest records and what was being written by runs that were killed, never
+/// anything of a run that lives.
 pub(crate) fn prune(runs: &Path) {
     let mut names = list(runs);
     names.truncate(names.len().saturating_sub(KEPT));
     for name in names {
         let folder = runs.join(&name);
-        let lives = File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
-        if !lives {
+        if !lives(&folder) {
             // Another process may prune at the same time; what is left is left for later.
             let _ = fs::remove_dir_all(&folder);
         }
     }
+    for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(run) = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED)) else {
+            continue;
+        };
+        if !lives(&runs.join(run)) {
+            // As above.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Returns whether the process that makes a record still runs.
+fn lives(folder: &Path) -> bool {
+    File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err())
 }
 
 /// Returns the names of all records, oldest first: ids carry their time.
