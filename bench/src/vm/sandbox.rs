@@ -256,7 +256,7 @@ pub fn kill(stage: &Stage, table: &mut Table) -> Result<()> {
 pub fn source(stage: &Stage, table: &mut Table) -> Result<()> {
     let project = Project::new("")?.with_files_of(20_000, 10_000)?;
     let state = StateDir::open(&stage.folder.path().join("frozen"))?;
-    let frozen = freeze(&state, project.root(), &FreezeOptions::default())?;
+    let frozen = freeze(&state, &project.root(), &FreezeOptions::default())?;
     let copy = stage.folder.path().join("copy");
     let series = pairs(
         5,
@@ -274,7 +274,7 @@ pub fn source(stage: &Stage, table: &mut Table) -> Result<()> {
         },
         || {
             let begun = Instant::now();
-            let again = freeze(&state, project.root(), &FreezeOptions::default())?;
+            let again = freeze(&state, &project.root(), &FreezeOptions::default())?;
             let took = begun.elapsed();
             drop(again);
             Ok(took)

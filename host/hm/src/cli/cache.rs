@@ -100,11 +100,11 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Clear(args) => with(&folders, &settings, terminal, async |cache| {
             clear::run(args, cache).await
         }),
-        Command::Save(args) => with(&folders, &settings, terminal, |cache| {
-            save::run(args, cache, root.as_deref())
+        Command::Save(args) => with(&folders, &settings, terminal, async |cache| {
+            save::run(args, cache, root.as_deref()).await
         }),
-        Command::Restore(args) => with(&folders, &settings, terminal, |cache| {
-            restore::run(args, cache, root.as_deref())
+        Command::Restore(args) => with(&folders, &settings, terminal, async |cache| {
+            restore::run(args, cache, root.as_deref()).await
         }),
     }
 }

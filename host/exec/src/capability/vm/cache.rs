@@ -170,7 +170,7 @@ impl VmSession {
                 None => {
                     let image = planned.image.as_deref().unwrap_or_default();
                     // Nothing is fetched that is not granted.
-                    let image = self.images.bootable(image)?;
+                    let image = self.granted_image(session, image).await?;
                     let id = self
                         .image_id(session, &image)
                         .await

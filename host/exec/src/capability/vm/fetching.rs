@@ -22,10 +22,7 @@ impl VmSession {
         session: &Session,
         image: &str,
     ) -> Result<Base, CallError> {
-        let image = match self.images.bootable(image) {
-            Ok(image) => image,
-            Err(refused) => return Err(refused.told(session).await),
-        };
+        let image = self.granted_image(session, image).await?;
         // The host's own file system is here anyhow, and its identity takes reading.
         if image != "host" {
             self.image_id(session, &image)
@@ -33,6 +30,22 @@ impl VmSession {
                 .map_err(|error| self.guest_error(error))?;
         }
         Ok(Base::Image(image))
+    }
+
+    /// Returns what an image is called after `--image` was applied; the user is told if it
+    /// may not be had.
+    ///
+    /// # Errors
+    /// It is no name of an image, or not granted.
+    pub(super) async fn granted_image(
+        &self,
+        session: &Session,
+        image: &str,
+    ) -> Result<String, CallError> {
+        match self.images.bootable(image) {
+            Ok(image) => Ok(image),
+            Err(refused) => Err(refused.told(session).await),
+        }
     }
 
     /// Makes an image available and returns its identity. If it has to be fetched, the

@@ -19,8 +19,8 @@ pub(super) struct Args {
 }
 
 /// Restores, and tells what.
-pub(super) async fn run(args: &Args, cache: Cache, root: Option<&Path>) -> Result<String, Failure> {
-    let (_, repository) = repository(&cache, root).await?;
+pub(super) async fn run(args: &Args, cache: &Cache, root: Option<&Path>) -> Result<String, Failure> {
+    let (_, repository) = repository(cache, root).await?;
     let restored = cache
         .subsystem
         .cache_restore(source(&args.from)?, &repository)

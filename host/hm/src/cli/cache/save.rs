@@ -30,9 +30,9 @@ pub(super) struct Args {
 }
 
 /// Saves, and tells what.
-pub(super) async fn run(args: &Args, cache: Cache, root: Option<&Path>) -> Result<String, Failure> {
-    let (root, repository) = repository(&cache, root).await?;
-    let keys = keys_of_runs(&cache, &root, args)?;
+pub(super) async fn run(args: &Args, cache: &Cache, root: Option<&Path>) -> Result<String, Failure> {
+    let (root, repository) = repository(cache, root).await?;
+    let keys = keys_of_runs(cache, &root, args)?;
     let target = Target::open(&args.to)?;
     let keys: Vec<String> = keys.into_iter().collect();
     let saved = cache
