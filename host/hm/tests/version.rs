@@ -36,12 +36,18 @@ fn help_promises_nothing_that_is_not_there() {
         "--report",
         "--no-watch",
         "--org",
-        "docker",
         "cloud",
         "--logs",
         "--parallelism",
     ] {
         assert!(!ran.out.contains(absent), "{absent} in\n{}", ran.out);
+    }
+    for present in ["docker:", "none:", "public:", "host:"] {
+        assert!(
+            ran.out.contains(present),
+            "no {present} in\n{}",
+            ran.out
+        );
     }
 }
 

@@ -225,10 +225,12 @@ fn every_way_to_end_leaves_nothing() {
         [steps.fails]\nrun = \"setsid sleep 60 & exit 3\"\n\
         [steps.cached]\nrun = \"echo x > /opt/x\"\ncache = \"forever\"\n\
         [steps.heir]\nfrom = \"cached\"\nrun = \"cat /opt/x; exit 1\"";
-    let project = with(&docker, Project::toml(text));
+    let sleeps = "image = \"hm-test:busybox\"\n[steps.s]\nrun = \"sleep 60\"";
+    let project = Project::toml(text).file(".hm/sleeps.toml", sleeps);
+    let project = with(&docker, project);
     let build = project
         .run()
-        .args(["--engine", "docker", "-k", "-j", "4"])
+        .args(["ci", "--engine", "docker", "-k", "-j", "4"])
         .run()
         .expect(1)
         .build();
@@ -240,7 +242,7 @@ fn every_way_to_end_leaves_nothing() {
     assert_nothing_left(&docker, &project);
     project
         .run()
-        .args(["--engine", "docker", "--timeout", "1s"])
+        .args(["sleeps", "--engine", "docker", "--timeout", "1s"])
         .run()
         .expect(124);
     assert_nothing_left(&docker, &project);

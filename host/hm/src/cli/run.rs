@@ -96,8 +96,7 @@ enum Engine {
 enum Network {
     /// Nothing
     None,
-    /// What the engine says about it: there is no helper for it yet
-    #[value(hide = true)]
+    /// The internet, without this machine and its private networks
     Public,
     /// What this machine can reach
     Host,
