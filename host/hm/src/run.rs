@@ -23,9 +23,7 @@ use hm_pipeline::project::Rendered;
 use uuid::Uuid;
 
 pub(crate) use backend::{Choice, Stranger, engine_name, limits, load_failure, network, runtime};
-pub(crate) use machines::{
-    EngineName, cache, docker, exposed, images, sandbox, state, vm_failure,
-};
+pub(crate) use machines::{EngineName, cache, docker, exposed, images, sandbox, state, vm_failure};
 pub(crate) use question::{describe, size};
 
 use crate::config::{Folders, Layer, Settings};

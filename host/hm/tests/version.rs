@@ -43,11 +43,7 @@ fn help_promises_nothing_that_is_not_there() {
         assert!(!ran.out.contains(absent), "{absent} in\n{}", ran.out);
     }
     for present in ["docker:", "none:", "public:", "host:"] {
-        assert!(
-            ran.out.contains(present),
-            "no {present} in\n{}",
-            ran.out
-        );
+        assert!(ran.out.contains(present), "no {present} in\n{}", ran.out);
     }
 }
 

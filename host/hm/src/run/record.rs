@@ -171,8 +171,8 @@ fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<(
     text.push(b'\n');
     let mut unfinished = folder.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
-    let written = fs::write(&unfinished, text)
-        .and_then(|()| fs::rename(&unfinished, folder.join(name)));
+    let written =
+        fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, folder.join(name)));
     if written.is_err() {
         // The error that is told is the first one.
         let _ = fs::remove_file(&unfinished);

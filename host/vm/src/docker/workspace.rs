@@ -269,7 +269,7 @@ mod tests {
             options(&lowers, vec![upper], work, true).unwrap(),
             "lowerdir=/a:/b\\:c\\,d,upperdir=/u,workdir=/w,volatile,userxattr"
         );
-        let many = vec![Path::new("/var/lib/docker/volumes/hm-0123/_data"); 100];
+        let many = vec![Path::new("/var/lib/docker/volumes/hm-0123/_data"); 110];
         let error = options(&many, vec![upper], work, false).unwrap_err();
         assert!(matches!(error, VmError::Limit(_)), "{error}");
     }

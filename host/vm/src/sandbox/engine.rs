@@ -405,7 +405,7 @@ impl VmBackend for SandboxEngine {
         };
         let limits = format!("{limits}; disk, watched");
         let mut networks = vec![Network::Host, Network::None];
-        if !network::carriers().is_empty() {
+        if network::is_likely() {
             networks.push(Network::Public);
         }
         Support {

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -65,6 +66,13 @@ pub(super) fn carriers() -> Vec<Carrier> {
             .map(|program| Carrier { kind, program })
     };
     kinds.into_iter().filter_map(find).collect()
+}
+
+/// Returns whether one of them is here, with the device that they need. Whether it works
+/// shows when a machine wants it.
+pub(super) fn is_likely() -> bool {
+    let both = Access::READ_OK | Access::WRITE_OK;
+    !carriers().is_empty() && rustix::fs::access("/dev/net/tun", both).is_ok()
 }
 
 /// What to do where there is none.

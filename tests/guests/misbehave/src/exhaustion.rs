@@ -58,7 +58,7 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
             ];
             let mut had = Vec::new();
             for name in names {
-                let booted = Machine::boot_image(0, name.into(), OPTIONS).await;
+                let booted = Machine::boot_image(0, name, OPTIONS).await;
                 if !matches!(booted, Err(VmError::Denied(_))) {
                     had.push(name.to_owned());
                 }

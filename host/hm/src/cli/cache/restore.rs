@@ -19,7 +19,11 @@ pub(super) struct Args {
 }
 
 /// Restores, and tells what.
-pub(super) async fn run(args: &Args, cache: &Cache, root: Option<&Path>) -> Result<String, Failure> {
+pub(super) async fn run(
+    args: &Args,
+    cache: &Cache,
+    root: Option<&Path>,
+) -> Result<String, Failure> {
     let (_, repository) = repository(cache, root).await?;
     let restored = cache
         .subsystem

@@ -30,7 +30,11 @@ pub(super) struct Args {
 }
 
 /// Saves, and tells what.
-pub(super) async fn run(args: &Args, cache: &Cache, root: Option<&Path>) -> Result<String, Failure> {
+pub(super) async fn run(
+    args: &Args,
+    cache: &Cache,
+    root: Option<&Path>,
+) -> Result<String, Failure> {
     let (root, repository) = repository(cache, root).await?;
     let keys = keys_of_runs(cache, &root, args)?;
     let target = Target::open(&args.to)?;
