@@ -6,7 +6,6 @@
 pub mod backend;
 pub mod bundle;
 mod digest;
-mod disk_space;
 pub mod docker;
 pub mod error;
 pub mod image;

@@ -9,10 +9,9 @@ use uuid::Uuid;
 use super::{BLOBS, ENGINE, FORMAT, Index, KEY, MARKER, Marker, parse};
 use crate::backend::{LayerRecord, SnapshotRecord};
 use crate::digest;
-use crate::disk_space;
 use crate::error::VmError;
 use crate::image::{Dialect, Flavour, Folder, ImageLimits, Refusal, Stop, Unpacking, unpack};
-use crate::state::{StateDir, io_error, write_error};
+use crate::state::{StateDir, disk_space, io_error, write_error};
 
 /// What was restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -259,7 +258,7 @@ impl SavedCache {
         }
         Ok(LayerRecord {
             id,
-            bytes: disk_space::blocks(&folder),
+            bytes: disk_space(&folder),
         })
     }
 }

@@ -52,7 +52,14 @@ pub(super) enum Way {
 pub(super) struct Sources {
     way: OnceCell<Way>,
     /// Of the newest build: an engine serves one at a time, as a rule.
-    sent: Mutex<Option<(Arc<[PathBuf]>, Arc<Layer>)>>,
+    sent: Mutex<Option<Sent>>,
+}
+
+/// A source that was sent.
+#[derive(Debug)]
+struct Sent {
+    layers: Arc<[PathBuf]>,
+    volume: Arc<Layer>,
 }
 
 impl Sources {
@@ -130,14 +137,17 @@ impl Sources {
         image: &str,
     ) -> Result<Arc<Layer>, VmError> {
         let mut sent = self.sent.lock().await;
-        if let Some((of, volume)) = sent.as_ref()
-            && of == layers
+        if let Some(known) = sent.as_ref()
+            && known.layers == *layers
         {
-            return Ok(Arc::clone(volume));
+            return Ok(Arc::clone(&known.volume));
         }
         let sending = send(Arc::clone(core), Arc::clone(layers), image.to_owned());
         let volume = core.chores.finish(sending).await?;
-        *sent = Some((Arc::clone(layers), Arc::clone(&volume)));
+        *sent = Some(Sent {
+            layers: Arc::clone(layers),
+            volume: Arc::clone(&volume),
+        });
         Ok(volume)
     }
 }

@@ -9,8 +9,8 @@ use super::failure;
 use super::layer::{Dialect, Flavour, ImageLimits, Refusal, Stop, Unpacked, Unpacking, unpack};
 use super::making::Making;
 use super::store::Store;
-use crate::disk_space;
 use crate::error::VmError;
+use crate::state::disk_space;
 
 /// Unpacks layers for one kind of mount.
 #[derive(Debug, Clone)]
@@ -128,6 +128,6 @@ fn unpack_blocking(
         }
         .into());
     }
-    making.publish(store, how.flavour, &unpacked, disk_space::blocks(&tree))?;
+    making.publish(store, how.flavour, &unpacked, disk_space(&tree))?;
     Ok(unpacked)
 }
