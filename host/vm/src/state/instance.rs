@@ -35,8 +35,8 @@ impl Instance {
         fs::create_dir(&making).map_err(io_error("cannot make", &making))?;
         let path = making.join("lock");
         let lock = File::create(&path).map_err(io_error("cannot make", &path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(io_error("cannot lock", &path))?;
+        // Waits where another process looks at this very moment whether anybody holds it.
+        flock(&lock, FlockOperation::LockExclusive).map_err(io_error("cannot lock", &path))?;
         fs::create_dir(making.join("stage")).map_err(io_error("cannot make", &making))?;
         fs::rename(&making, &layers).map_err(io_error("cannot make", &layers))?;
         Ok(Self {
@@ -59,7 +59,7 @@ pub(crate) fn is_over(instance: &Path) -> bool {
     let half_made = instance
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    is_dead(instance) && (!half_made || is_old(instance))
+    (!half_made || is_old(instance)) && is_dead(instance)
 }
 
 /// Moves what dead instances left among the live layers to the trash. Returns how many
@@ -92,4 +92,40 @@ fn is_old(path: &Path) -> bool {
     fs::metadata(path)
         .and_then(|found| found.modified())
         .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > HALF_MADE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half_made(state: &StateDir) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(state.live_layers()).expect("a folder");
+        let paths = entries.flatten().map(|entry| entry.path());
+        paths.filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        })
+    }
+
+    /// Who looks for the dead holds each lock for a moment; who takes a share must not give
+    /// up for that, nor leave a folder behind.
+    #[test]
+    fn a_share_is_taken_while_others_look_for_the_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    for half_made in half_made(&state) {
+                        is_dead(&half_made);
+                    }
+                }
+            });
+            let taken: Result<Vec<_>, _> = (0..500).map(|_| Instance::take(&state)).collect();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(taken.unwrap().len(), 500);
+        });
+        assert_eq!(half_made(&state).count(), 0);
+    }
 }
