@@ -13,6 +13,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("components", component),
     ("events", events),
     ("documents", document),
+    ("policy", policy),
 ];
 
 /// A component's bytes, as the reading process takes them: read or refused, no third way.
@@ -77,6 +78,56 @@ fn document(bytes: &[u8]) {
             }
         }
     }
+}
+
+/// A pattern of the HTTP policy, and on the next line the address of a request: a pattern is
+/// shown in one spelling, and what is sent goes where that says.
+fn policy(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let (pattern, uri) = text.split_once('\n').unwrap_or((text, ""));
+    let Some((pattern, sent)) = hm_exec::internals::judge(pattern, uri) else {
+        return;
+    };
+    let again = hm_exec::internals::judge(&pattern, uri);
+    assert_eq!(
+        again,
+        Some((pattern.clone(), sent.clone())),
+        "a second spelling"
+    );
+    let Some(sent) = sent else {
+        return;
+    };
+    // Read again by other means than the policy's own.
+    let (scheme, authority, path) = parts(&pattern);
+    let (sent_scheme, sent_authority, sent_path) = parts(&sent);
+    assert_eq!(scheme, sent_scheme, "{sent}");
+    match authority.strip_prefix('*') {
+        Some(below) => {
+            let label = sent_authority.strip_suffix(below);
+            assert!(label.is_some_and(|label| !label.is_empty()), "{sent}");
+        }
+        None => assert_eq!(authority, sent_authority, "{sent}"),
+    }
+    let sent_path = sent_path.split('?').next().unwrap_or_default();
+    assert!(
+        path.is_empty()
+            || path == sent_path
+            || (path.ends_with('/') && sent_path.starts_with(path)),
+        "{sent}"
+    );
+    assert!(
+        !sent_path.contains("/../") && !sent_path.contains('\\'),
+        "{sent}"
+    );
+}
+
+/// Returns scheme, authority, and path with query.
+fn parts(url: &str) -> (&str, &str, &str) {
+    let (scheme, rest) = url.split_once("://").expect("a scheme");
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    (scheme, authority, path)
 }
 
 /// What a plan promises to whoever runs it.

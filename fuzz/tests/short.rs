@@ -34,3 +34,8 @@ fn events() {
 fn documents() {
     stands("documents");
 }
+
+#[test]
+fn policy() {
+    stands("policy");
+}

@@ -21,6 +21,13 @@ pub fn read_component(bytes: &[u8]) -> Result<(), String> {
     crate::component::read_report(bytes)
 }
 
+/// Reads a pattern of the HTTP policy. Returns its one spelling and, if it covers a request to
+/// `uri`, the URL that would be sent.
+pub fn judge(pattern: &str, uri: &str) -> Option<(String, Option<String>)> {
+    let pattern: crate::Pattern = pattern.parse().ok()?;
+    Some((pattern.to_string(), pattern.sent(uri)))
+}
+
 fn ledger(plan: &Plan, is_observer: bool) -> Ledger {
     Ledger::new(Setting {
         run_id: Uuid::nil(),

@@ -8,8 +8,9 @@
 //! path    = "/" …; one that ends in "/" is a prefix, any other is exact
 //! ```
 //!
-//! A pattern has one spelling. What could mean the same in another one is an error that
-//! names the right one, so that two readers of a grant never understand two things.
+//! A pattern is kept and shown in one spelling, without a default port or the root's dot,
+//! which name nothing new. What else could mean the same is an error that names the right
+//! spelling, so that two readers of a grant never understand two things.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -120,6 +121,16 @@ impl Pattern {
     /// Returns true if the pattern covers more than one host.
     pub fn is_wide(&self) -> bool {
         matches!(self.hosts, Hosts::Below(_))
+    }
+}
+
+#[cfg(feature = "internals")]
+impl Pattern {
+    /// Returns the URL that is sent for a request to `uri`, if this pattern covers it.
+    pub(crate) fn sent(&self, uri: &str) -> Option<String> {
+        let target = Target::read(&uri.parse().ok()?).ok()?;
+        let url = target.url().ok().filter(|_| self.covers(&target));
+        url.map(String::from)
     }
 }
 
