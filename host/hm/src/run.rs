@@ -5,11 +5,13 @@ mod backend;
 mod drive;
 mod dry;
 mod environment;
+mod format;
 mod git;
 mod machines;
 mod notes;
 mod question;
 pub(crate) mod record;
+mod reports;
 mod secrets;
 mod signals;
 mod view;
@@ -25,6 +27,7 @@ use uuid::Uuid;
 pub(crate) use backend::{Choice, Stranger, engine_name, limits, load_failure, network, runtime};
 pub(crate) use machines::{EngineName, cache, docker, exposed, images, sandbox, state, vm_failure};
 pub(crate) use question::{describe, size};
+pub(crate) use reports::Wanted as WantedReport;
 
 use crate::config::{Folders, Layer, Settings};
 use crate::failure::{Exit, Failure};
@@ -58,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) message: Option<String>,
     /// Print the plan and stop.
     pub(crate) dry_run: bool,
+    /// Files to write about its end.
+    pub(crate) reports: Vec<WantedReport>,
     /// How often `-v` was given.
     pub(crate) verbose: u8,
     /// `-q`.

@@ -26,6 +26,8 @@ pub(crate) struct Terminal {
     pub(crate) can_ask: bool,
     /// Standard error is a terminal on which the cursor can be moved.
     pub(crate) is_live: bool,
+    /// Standard output is the log of a GitHub Actions job.
+    pub(crate) is_github: bool,
     stdout: bool,
     stderr: bool,
     dumb: bool,
@@ -50,6 +52,8 @@ impl Terminal {
         Self {
             can_ask: stderr && io::stdin().is_terminal() && !ci,
             is_live: stderr && !dumb && !ci,
+            is_github: !stdout
+                && std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
             stdout,
             stderr,
             dumb,

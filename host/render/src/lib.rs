@@ -2,8 +2,8 @@
 //!
 //! Events are folded into [`State`], which knows no clock and no terminal; drawing
 //! takes a state, a moment and a size, and gives lines. The formats are siblings:
-//! [`Json`] and [`Plain`] show every event and every line, [`Human`] shows what is
-//! going on now and the full log of what failed.
+//! [`Json`], [`Plain`] and [`Github`] show every event and every line, [`Human`] shows what
+//! is going on now and the full log of what failed; a [`Report`] is a file about the end.
 //!
 //! Nothing here reads the environment or looks for a terminal. The binary hands in
 //! a writer, [`Options`], and the time; an error of the writer (a closed pipe, say)
@@ -27,19 +27,22 @@
 
 mod buffer;
 mod error;
+mod github;
 mod human;
 mod json;
 mod pieces;
 mod plain;
 mod renderer;
+mod report;
 mod state;
 mod text;
 
 pub use error::{write_error, write_warning};
+pub use github::Github;
 pub use human::Human;
-
 pub use json::Json;
 pub use plain::Plain;
 pub use renderer::{Detail, Options, Renderer, Size};
+pub use report::{Report, ReportFormat};
 pub use state::{Counts, Phase, State, StepState, Verdict};
 pub use text::clean::clean_line;

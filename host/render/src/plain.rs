@@ -72,6 +72,11 @@ impl<W: Write + Send> Plain<W> {
         }
     }
 
+    /// Appends a line that is not about the build, as it is.
+    pub(crate) fn raw_line(&mut self, text: &str) -> io::Result<()> {
+        self.line(text)
+    }
+
     /// Ends an unfinished line of output that is not followed by its own next piece.
     fn interrupt(&mut self, by: Option<(StepId, LogStream)>) {
         if self.pieces.interrupt(by) {

@@ -14,6 +14,7 @@ mod parity;
 mod pipe;
 mod record;
 mod registry;
+mod report;
 mod scale;
 mod secrets;
 mod sharing;

@@ -137,6 +137,7 @@ fn prepare(
             branch: None,
             message: None,
             dry_run: true,
+            reports: Vec::new(),
             verbose: global.verbose,
             quiet: global.quiet,
             settings: Layer::default(),

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hm_render::ReportFormat;
+
 use super::{Global, flags};
 use crate::config::{Layer, Origin, Setting, Value};
 use crate::failure::{Exit, Failure};
-use crate::run::{self, Options};
+use crate::run::{self, Options, WantedReport};
 use crate::terminal::Terminal;
 
 /// Run a pipeline on the working tree
@@ -71,9 +73,14 @@ pub(crate) struct Args {
     /// Print what would run, and stop
     #[arg(long, help_heading = "How it is run")]
     dry_run: bool,
-    /// How to show the build: `auto` is `human` on a terminal and `plain` elsewhere
+    /// How to show the build: `auto` is `human` on a terminal, `github` in GitHub Actions and
+    /// `plain` elsewhere
     #[arg(long, value_name = "FORMAT", help_heading = "How it is shown")]
     format: Option<Format>,
+    /// Write a report at the end: FORMAT is `junit`, `html` or `json`; may be given more than
+    /// once
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = report, help_heading = "How it is shown")]
+    report: Vec<WantedReport>,
     /// The predecessor's `--format plain`
     #[arg(long, hide = true, conflicts_with = "format")]
     logs: bool,
@@ -104,7 +111,7 @@ enum Network {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// `human` on a terminal, else `plain`
+    /// `human` on a terminal, `github` in GitHub Actions, else `plain`
     Auto,
     /// Live state, logs of what failed, a summary; on standard error
     Human,
@@ -112,6 +119,8 @@ enum Format {
     Plain,
     /// One JSON object an event; on standard output
     Json,
+    /// As `plain`, with annotations of what failed, for the log of GitHub Actions
+    Github,
 }
 
 /// Runs the pipeline.
@@ -130,6 +139,7 @@ pub(crate) fn run(args: Args, global: &Global, terminal: &Terminal) -> Result<Ex
         branch: args.branch,
         message: args.message,
         dry_run: args.dry_run,
+        reports: args.report,
         verbose: global.verbose,
         quiet: global.quiet,
         settings,
@@ -196,4 +206,19 @@ fn image_rule(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("write it as FROM=TO, for example '*=host'".into()),
     }
+}
+
+fn report(text: &str) -> Result<WantedReport, String> {
+    let wanted = |format, path: &str| WantedReport {
+        format,
+        path: path.into(),
+    };
+    match text.split_once('=') {
+        Some((_, "")) | None => {}
+        Some(("junit", path)) => return Ok(wanted(ReportFormat::Junit, path)),
+        Some(("html", path)) => return Ok(wanted(ReportFormat::Html, path)),
+        Some(("json", path)) => return Ok(wanted(ReportFormat::Json, path)),
+        Some(_) => {}
+    }
+    Err("write it as FORMAT=FILE, where FORMAT is junit, html or json".into())
 }

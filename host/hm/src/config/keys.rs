@@ -64,7 +64,7 @@ const fn dormant(path: &'static str, kind: Kind, right: Right) -> Key {
 }
 
 /// Names of `--format` and `format`.
-pub(crate) const FORMATS: &[&str] = &["auto", "human", "plain", "json"];
+pub(crate) const FORMATS: &[&str] = &["auto", "human", "plain", "json", "github"];
 
 /// Names of `--engine` and `engine`.
 pub(crate) const ENGINES: &[&str] = &["auto", "sandbox", "docker"];

@@ -1,23 +1,23 @@
 //! One build, from its start to its exit code.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 
 use hm_exec::{BackendHandle, BuildOutcome, KeyLog, RunRequest};
 use hm_plugin_protocol::Plan;
-use hm_render::{Detail, Human, Json, Plain, Renderer};
+use hm_render::Renderer;
 use jiff::Timestamp;
 use tokio::task::block_in_place;
 
 use super::backend::{self, Ready, Surroundings};
+use super::format::{Format, look};
 use super::notes::Notes;
 use super::record::{self, Ingredients, Meta, Record};
+use super::reports::Reports;
 use super::view::{Viewed, Viewing};
 use super::{Options, Prepared, git, signals};
 use crate::failure::{Exit, Failure};
-use crate::terminal::{Terminal, has_unicode};
+use crate::terminal::Terminal;
 
 /// Runs the build on a runtime of its own.
 ///
@@ -45,6 +45,7 @@ async fn drive(
     mut request: RunRequest,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
+    let reports = Reports::open(&options.reports)?;
     let notes = Notes::default();
     notes.listen(options.verbose);
     let target = signals::install(notes.clone())
@@ -73,6 +74,7 @@ async fn drive(
         let format = Format::choose(prepared.settings.format(), terminal);
         let look = look(options, prepared, format, terminal);
         let renderer = format.renderer(&request.plan, &look)?;
+        let reports = reports.begin(&request.plan, prepared.choice.name());
         let keys = Explained::begin(&request);
         let handle = match ready.backend.start(request).await {
             Ok(handle) => handle,
@@ -83,7 +85,13 @@ async fn drive(
                 return Err(failure);
             }
         };
-        let ended = watch(handle, record, renderer, format, &notes, &target).await?;
+        let view = View {
+            record,
+            renderer,
+            reports,
+            format,
+        };
+        let ended = watch(handle, view, &notes, &target).await?;
         conclude(ended, keys.end().await, ready.digest.as_deref())
     };
     let done = done.await;
@@ -130,20 +138,32 @@ struct Ended {
     viewed: Viewed,
 }
 
+/// Everything that takes a build's events.
+struct View {
+    record: Record,
+    renderer: Box<dyn Renderer>,
+    reports: Reports,
+    format: Format,
+}
+
 /// Reads the build to its end.
 async fn watch(
     handle: BackendHandle,
-    record: Record,
-    renderer: Box<dyn Renderer>,
-    format: Format,
+    view: View,
     notes: &Notes,
     target: &signals::Target,
 ) -> Result<Ended, Failure> {
     let (events, control) = handle.into_parts();
     let canceller = control.canceller();
     target.set(canceller.clone());
-    let viewing = Viewing::start(events, record, renderer, &canceller)
-        .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start a thread", error))?;
+    let format = view.format;
+    let viewing = Viewing::start(
+        events,
+        (view.record, view.reports),
+        view.renderer,
+        &canceller,
+    )
+    .map_err(|error| Failure::caused(Exit::Unavailable, "cannot start a thread", error))?;
     if format == Format::Human {
         notes.lead_to(Some(viewing.notes.clone()));
     }
@@ -164,16 +184,20 @@ fn conclude(build: Ended, keys: Ingredients, digest: Option<&str>) -> Result<Exi
         .as_ref()
         .map_or_else(|failure| failure.exit(), |exit| *exit)
         .code();
+    let mut reported = Ok(());
     let unwritten = match build.viewed.recorded {
         None => Some(io::Error::other("its thread broke off")),
-        Some(recorded) => match recorded.failed {
-            Some(error) => Some(error),
-            None => recorded
-                .record
-                .keys(&keys)
-                .and_then(|()| recorded.record.finish(i32::from(code)))
-                .err(),
-        },
+        Some(recorded) => {
+            reported = recorded.reports.write();
+            match recorded.failed {
+                Some(error) => Some(error),
+                None => recorded
+                    .record
+                    .keys(&keys)
+                    .and_then(|()| recorded.record.finish(i32::from(code)))
+                    .err(),
+            }
+        }
     };
     if let Some(error) = unwritten {
         return Err(Failure::caused(
@@ -182,6 +206,10 @@ fn conclude(build: Ended, keys: Ingredients, digest: Option<&str>) -> Result<Exi
             error,
         )
         .hint("free some space, or set HM_STATE_DIR to a folder on another disk"));
+    }
+    // A build that could not be run is told before a report of it that could not be written.
+    if let (Ok(_), Err(failure)) = (&verdict, reported) {
+        return Err(failure);
     }
     match build.viewed.shown {
         Ok(()) => verdict,
@@ -238,76 +266,4 @@ fn begin_record(
         )
         .hint("free some space, or set HM_STATE_DIR to a folder on another disk")
     })
-}
-
-/// How the build is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Human,
-    Plain,
-    Json,
-}
-
-impl Format {
-    fn choose(name: &str, terminal: &Terminal) -> Self {
-        match name {
-            "human" => Self::Human,
-            "plain" => Self::Plain,
-            "json" => Self::Json,
-            _ if terminal.is_live => Self::Human,
-            _ => Self::Plain,
-        }
-    }
-
-    fn renderer(
-        self,
-        plan: &Plan,
-        look: &hm_render::Options,
-    ) -> Result<Box<dyn Renderer>, Failure> {
-        // Not the buffered standard streams: renderers make large writes of their own.
-        let open =
-            |stream: std::os::fd::BorrowedFd<'_>| stream.try_clone_to_owned().map(File::from);
-        let out = match self {
-            Self::Human => open(io::stderr().as_fd()),
-            Self::Plain | Self::Json => open(io::stdout().as_fd()),
-        };
-        let out = out.map_err(|error| {
-            Failure::caused(Exit::Unavailable, "there is nowhere to write to", error)
-        })?;
-        Ok(match self {
-            Self::Human => Box::new(Human::new(out, plan, look)),
-            Self::Plain => Box::new(Plain::new(out, plan, look)),
-            Self::Json => Box::new(Json::new(out)),
-        })
-    }
-}
-
-fn look(
-    options: &Options,
-    prepared: &Prepared,
-    format: Format,
-    terminal: &Terminal,
-) -> hm_render::Options {
-    let mut command = format!("hm run {}", prepared.rendered.slug);
-    if let Some(dir) = &options.dir {
-        command += &format!(" -d {}", dir.display());
-    }
-    hm_render::Options {
-        color: if format == Format::Human {
-            terminal.color_on_stderr()
-        } else {
-            terminal.color_on_stdout()
-        },
-        unicode: has_unicode(),
-        interactive: terminal.is_live,
-        size: Terminal::size(),
-        detail: match (options.quiet, options.verbose) {
-            (true, _) => Detail::Quiet,
-            (false, 0) => Detail::Normal,
-            (false, _) => Detail::Verbose,
-        },
-        backend: prepared.choice.name().to_owned(),
-        command,
-        spill_dir: std::env::temp_dir(),
-    }
 }

@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 
 use super::notes::Note;
 use super::record::Record;
+use super::reports::Reports;
 use crate::terminal::Terminal;
 
 /// Time between two frames of the live view.
@@ -48,7 +49,9 @@ pub(super) struct Viewing {
 pub(super) struct Recorded {
     /// To be finished with the exit code.
     pub(super) record: Record,
-    /// Why it is not complete.
+    /// To be written.
+    pub(super) reports: Reports,
+    /// Why the record is not complete.
     pub(super) failed: Option<io::Error>,
 }
 
@@ -67,7 +70,7 @@ impl Viewing {
     /// The system gives no thread.
     pub(super) fn start(
         events: EventStream,
-        record: Record,
+        files: (Record, Reports),
         renderer: Box<dyn Renderer>,
         canceller: &Canceller,
     ) -> io::Result<Self> {
@@ -77,7 +80,7 @@ impl Viewing {
         let (handle, cancel) = (Handle::current(), canceller.clone());
         let recorder = thread::Builder::new()
             .name("hm-record".into())
-            .spawn(move || take(&handle, events, record, batches, &cancel))?;
+            .spawn(move || take(&handle, events, files, batches, &cancel))?;
         let cancel = canceller.clone();
         let viewer = thread::Builder::new()
             .name("hm-view".into())
@@ -119,7 +122,7 @@ impl Viewing {
 fn take(
     handle: &Handle,
     mut events: EventStream,
-    mut record: Record,
+    (mut record, mut reports): (Record, Reports),
     batches: SyncSender<Vec<BuildEvent>>,
     canceller: &Canceller,
 ) -> Recorded {
@@ -133,9 +136,16 @@ fn take(
             failed = Some(error);
             canceller.cancel();
         }
+        for event in &batch {
+            reports.event(event);
+        }
         is_shown = is_shown && batches.send(batch).is_ok();
     }
-    Recorded { record, failed }
+    Recorded {
+        record,
+        reports,
+        failed,
+    }
 }
 
 /// Returns an event and those that are there already.
