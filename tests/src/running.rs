@@ -120,6 +120,11 @@ impl Running {
         );
     }
 
+    /// Returns standard error as far as it was read.
+    pub fn errors(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.bytes()).into_owned()
+    }
+
     /// Sends a signal to `hm` alone.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 mod backend;
 mod cache;
+mod cloud;
 mod completions;
 mod doctor;
 mod explain;
@@ -37,7 +38,7 @@ pub(crate) use flags::{Global, duration};
 )]
 #[command(
     after_help = "`hm COMMAND --help` tells more. Exit codes: 0 passed, 1 failed, 2 usage, \
-    4 engine or network unavailable, 6 permission needed, 7 invalid pipeline, 8 backend broke, \
+    3 not logged in, 4 engine or network unavailable, 5 service error, 6 permission needed, 7 invalid pipeline, 8 backend broke, \
     124 timed out, 130 cancelled."
 )]
 struct Cli {
@@ -61,6 +62,7 @@ enum Command {
     Cache(cache::Args),
     Image(image::Args),
     Backend(backend::Args),
+    Cloud(cloud::Args),
     /// The predecessor's name for `backend`
     #[command(hide = true)]
     Plugin(backend::Args),
@@ -107,6 +109,7 @@ fn dispatch(command: Command, global: &Global, terminal: &Terminal) -> Result<Ex
         Command::Cache(args) => cache::run(&args, terminal),
         Command::Image(args) => image::run(&args, terminal),
         Command::Backend(args) | Command::Plugin(args) => backend::run(&args, terminal),
+        Command::Cloud(args) => cloud::run(args, global, terminal),
         Command::Doctor(args) => doctor::run(&args, terminal),
         Command::Completions(args) => completions::run(&args),
         Command::Version(args) => version::run(&args),

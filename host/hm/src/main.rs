@@ -2,8 +2,10 @@
 //! host, which never print, exit or read the environment themselves.
 
 mod cli;
+mod cloud;
 mod config;
 mod consent;
+mod credentials;
 mod docker_login;
 mod failure;
 mod lock;

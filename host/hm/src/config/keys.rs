@@ -104,10 +104,12 @@ pub(crate) static KEYS: &[Key] = &[
     // The predecessor's name for `format`.
     key("preferences.format", Kind::Words(FORMATS), Right::All),
     dormant("preferences.auto_watch", Kind::Switch, Right::All),
-    dormant("cloud.org", Kind::Text, Right::All),
-    dormant("cloud.pipeline", Kind::Text, Right::All),
-    dormant("cloud.api_url", Kind::Text, Right::User),
-    dormant("cloud.app_url", Kind::Text, Right::User),
+    key("cloud.org", Kind::Text, Right::All),
+    key("cloud.pipeline", Kind::Text, Right::All),
+    key("cloud.api_url", Kind::Text, Right::User),
+    key("cloud.app_url", Kind::Text, Right::User),
+    // Instead of asking the service which it has.
+    key("cloud.api_version", Kind::Words(&["v0", "v1"]), Right::User),
     dormant("cloud.secrets", Kind::Texts, Right::User),
 ];
 

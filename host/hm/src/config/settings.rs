@@ -164,6 +164,11 @@ impl Settings {
         self.number(&["cache", "bytes"])
     }
 
+    /// Returns a text of `[cloud]`, and who chose it.
+    pub(crate) fn cloud(&self, key: &str) -> Option<(&str, &Origin)> {
+        self.text(&["cloud", key])
+    }
+
     /// Returns the network's name, if somebody chose, and who. A repository can narrow what
     /// the user's file says, and not widen it.
     pub(crate) fn network(&self) -> Option<(&str, &Origin)> {

@@ -4,15 +4,18 @@ use super::keys::{self, Kind};
 use super::layer::{Layer, Origin, Setting, Value};
 use crate::failure::Failure;
 
-/// Variables that are no settings, but known: folders, and what the predecessor had for
-/// its service.
+/// The predecessor's names for settings of its service; they win over the general names.
+const ALIASES: &[(&str, [&str; 2])] = &[
+    ("HM_ORG", ["cloud", "org"]),
+    ("HM_API_URL", ["cloud", "api_url"]),
+    ("HM_APP_URL", ["cloud", "app_url"]),
+];
+
+/// Variables that are no settings, but known: folders, and what belongs to logins.
 const OTHERS: &[&str] = &[
     "HM_CONFIG_DIR",
     "HM_CACHE_DIR",
     "HM_STATE_DIR",
-    "HM_ORG",
-    "HM_API_URL",
-    "HM_APP_URL",
     "HM_API_TOKEN",
     "HM_LOGIN_CODE",
     "HM_PIPELINE_ORG",
@@ -28,6 +31,17 @@ pub(crate) fn load(variables: impl Iterator<Item = (String, String)>) -> Result<
     for (name, text) in variables {
         if name == "HM_IMAGES" {
             images(&name, &text, &mut layer, &mut problems);
+            continue;
+        }
+        let alias = ALIASES.iter().find(|(known, _)| *known == name);
+        if let Some((_, path)) = alias {
+            let setting = Setting {
+                path: path.iter().map(|part| (*part).to_owned()).collect(),
+                value: Value::Text(text),
+                origin: Origin::Variable(name),
+            };
+            // Before the general name: the first of a layer counts.
+            layer.settings.insert(0, setting);
             continue;
         }
         let Some(path) = path(&name) else { continue };
@@ -76,6 +90,7 @@ fn images(name: &str, text: &str, layer: &mut Layer, problems: &mut Vec<String>)
 pub(crate) fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
     let is_known = |name: &String| {
         OTHERS.contains(&name.as_str())
+            || ALIASES.iter().any(|(known, _)| known == name)
             || name == "HM_IMAGES"
             || path(name).is_some_and(|path| keys::find(&path).is_some())
     };

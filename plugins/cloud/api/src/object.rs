@@ -23,9 +23,12 @@ fn none() -> Option<String> {
 /// Who is logged in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct User {
-    /// The identifier's name in v1, and in v0 `uuid`.
-    #[serde(default, alias = "uuid", skip_serializing_if = "Option::is_none")]
+    /// The identifier in v1. A service of both versions has both names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// The identifier in v0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
     /// Always there.
     pub email: String,
     /// As people call them.
@@ -278,7 +281,9 @@ mod tests {
     fn either_version_is_read() {
         let v0: User = serde_json::from_str(r#"{"uuid":"u","email":"a@b"}"#).unwrap();
         let v1: User = serde_json::from_str(r#"{"id":"u","email":"a@b","name":null}"#).unwrap();
-        assert_eq!(v0, v1);
+        assert_eq!((v0.uuid, v1.id), (Some("u".into()), Some("u".into())));
+        let both: User = serde_json::from_str(r#"{"id":"u","uuid":"u","email":"a@b"}"#).unwrap();
+        assert_eq!(both.id, both.uuid);
         let jobs = r#"{"data":[{"id":"j","state":"odd","new":1}],"next_cursor":null}"#;
         let jobs: JobList = serde_json::from_str(jobs).unwrap();
         assert!(!jobs.data[0].state.is_terminal());
