@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program whose product is a table")]
 
+mod cloud;
 mod component;
 mod measure;
 mod plan;

@@ -25,6 +25,7 @@ pub const ROWS: &[(&str, Row)] = &[
     ("logs", logs),
     ("secrets", secrets),
     ("idle", idle),
+    ("cloud", crate::cloud::logs),
     ("policy-logs", crate::policy::logs),
     ("policy-consent", crate::policy::consent),
 ];

@@ -2,13 +2,14 @@
 //!
 //! An [`ExecutionBackend`] takes a [`RunRequest`] and gives a [`BackendHandle`]: one
 //! ordered stream of events and one outcome. [`ComponentBackend`] is any component that
-//! exports `hm:backend/execution-backend`; [`LocalBackend`] is the one that is built in.
+//! exports `hm:backend/execution-backend`; [`LocalBackend`] and [`CloudBackend`] are built in.
 //!
 //! Nothing here prints, reads the environment, or touches configuration and credentials:
 //! all of it comes in as values.
 
 mod api;
 mod capability;
+mod cloud;
 mod component;
 #[cfg(feature = "internals")]
 pub mod internals;
@@ -26,6 +27,7 @@ pub use capability::http::{
     SystemResolver,
 };
 pub use capability::{Grants, ImageMap, ImagePolicy, SourceGrant, VmGrant};
+pub use cloud::{CloudBackend, CloudConfig, CloudError};
 pub use component::{
     Author, CodeCache, ComponentBackend, ComponentFile, ComponentSource, Examined, Inspection,
     Interface, LimitHit, LimitKey, Limits, LoadError, LoadedComponent, Runtime, RuntimeConfig,

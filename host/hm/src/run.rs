@@ -2,6 +2,7 @@
 
 mod automatic;
 mod backend;
+mod cloud;
 mod drive;
 mod dry;
 mod environment;
@@ -25,6 +26,7 @@ use hm_pipeline::project::Rendered;
 use uuid::Uuid;
 
 pub(crate) use backend::{Choice, Stranger, engine_name, limits, load_failure, network, runtime};
+pub(crate) use cloud::CloudChoice;
 pub(crate) use machines::{EngineName, cache, docker, exposed, images, sandbox, state, vm_failure};
 pub(crate) use question::{describe, size};
 pub(crate) use reports::Wanted as WantedReport;
@@ -35,7 +37,7 @@ use crate::pipelines::{self, Place};
 use crate::terminal::Terminal;
 
 /// A run as the user wants it, free of how it was typed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Options {
     /// Which pipeline; the only one if none is named.
     pub(crate) pipeline: Option<String>,
@@ -57,8 +59,12 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     /// Instead of what git says.
     pub(crate) branch: Option<String>,
+    /// Instead of what git says.
+    pub(crate) commit: Option<String>,
     /// The user's words.
     pub(crate) message: Option<String>,
+    /// Leave as soon as a service has taken the build.
+    pub(crate) no_watch: bool,
     /// Print the plan and stop.
     pub(crate) dry_run: bool,
     /// Files to write about its end.
@@ -89,10 +95,53 @@ pub(crate) fn run(options: Options, terminal: &Terminal) -> Result<Exit, Failure
     let prepared = prepare(&options, terminal)?;
     let secrets = secrets::read(&options.secrets, |name| std::env::var_os(name))?;
     secrets::check(&prepared.rendered, &secrets)?;
+    match &prepared.choice {
+        Choice::Cloud(_) => cloud::check(&options, &prepared, terminal)?,
+        Choice::Local if options.no_watch => {
+            return Err(Failure::usage(
+                "the steps run in this very process, so that `--no-watch` has nothing to leave",
+            )
+            .hint("`--backend cloud --no-watch` submits the build and leaves"));
+        }
+        Choice::Local | Choice::Stranger(_) => {}
+    }
     if options.dry_run {
         return dry_run(&prepared);
     }
     let request = request(&options, &prepared, secrets);
+    drive::run(&options, &prepared, request, terminal)
+}
+
+/// Runs or watches in the cloud what is not in this repository: no source goes along.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_elsewhere(
+    options: Options,
+    choice: CloudChoice,
+    rendered: Rendered,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let folders = Folders::find()?;
+    let root = crate::project::find_root(None)?;
+    let settings = Settings::load(&folders, root.as_deref(), options.settings.clone())?;
+    let here = std::env::current_dir().map_err(|error| {
+        Failure::caused(Exit::Usage, "the current folder cannot be used", error)
+    })?;
+    let prepared = Prepared {
+        folders,
+        settings,
+        choice: Choice::Cloud(choice),
+        rendered,
+        root: root.unwrap_or(here),
+    };
+    let secrets = Secrets::default();
+    secrets::check(&prepared.rendered, &secrets)?;
+    let nothing = tempfile::tempdir().map_err(|error| {
+        Failure::caused(Exit::Unavailable, "cannot make a temporary folder", error)
+    })?;
+    let mut request = request(&options, &prepared, secrets);
+    request.repo_root = nothing.path().to_owned();
     drive::run(&options, &prepared, request, terminal)
 }
 
@@ -160,6 +209,7 @@ fn request(options: &Options, prepared: &Prepared, secrets: Secrets) -> RunReque
         options: RunOptions {
             no_cache: options.no_cache,
             timeout: options.timeout,
+            watch: !options.no_watch,
             keep_going: options.keep_going,
             parallelism: prepared.settings.jobs().unwrap_or(defaults.parallelism),
             ..defaults

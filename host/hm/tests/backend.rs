@@ -38,6 +38,7 @@ fn a_grant_is_given_listed_and_taken_back() {
     let ran = world.hm(&["backend", "list"]).ended(0);
     insta::assert_snapshot!(world.plain(&ran.out), @r"
     local     built in: runs the steps on this machine
+    cloud     built in: runs the steps in Harmont's cloud
 
     grants
     sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef

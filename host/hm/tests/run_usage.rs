@@ -47,13 +47,10 @@ fn a_document_is_read_from_a_file_or_standard_input_without_a_project() {
 
 #[test]
 fn backends_that_are_not_there_are_told_so() {
-    let ran = world().hm(&["run", "--backend", "cloud"]).ended(2);
-    assert!(
-        ran.err.contains("not part of this version") && ran.err.contains("to fix:"),
-        "{}",
-        ran.err
-    );
-    world().hm(&["run", "--cloud"]).ended(2);
+    for flags in [&["--backend", "cloud"][..], &["--cloud"]] {
+        let ran = world().hm(&[&["run"], flags].concat()).ended(3);
+        assert!(ran.err.contains("hm cloud login"), "{}", ran.err);
+    }
     let ran = world().hm(&["run", "--backend", "locl"]).ended(2);
     assert!(ran.err.contains("did you mean `local`?"), "{}", ran.err);
     let ran = world()

@@ -4,13 +4,10 @@ use hm_fake_cloud::{Action, Config, FakeCloud, Fault, Operation};
 use hm_tests::{Finished, Project};
 use serde_json::Value;
 
-use super::{CHAIN, TOKEN, VERSIONS, assert_well_behaved, echoing, start};
+use super::{CHAIN, VERSIONS, assert_well_behaved, echoing, start};
 
-/// Logged in by variables, for no organization yet.
 fn project(cloud: &FakeCloud) -> Project {
-    Project::toml(CHAIN)
-        .env_for_all("HM_API_URL", cloud.url())
-        .env_for_all("HM_API_TOKEN", TOKEN)
+    super::project(cloud, CHAIN)
 }
 
 #[track_caller]

@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, BackendError>;
 #[non_exhaustive]
 pub enum BackendError {
     /// The plan or the submission was refused.
-    #[error("the plan was refused ({code}): {message}")]
+    #[error("the build was refused ({code}): {message}")]
     Rejected {
         /// Short, for programs.
         code: String,

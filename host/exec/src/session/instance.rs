@@ -143,6 +143,15 @@ async fn work(
     store.data_mut().is_describing = false;
     check_name(&description)?;
     let capabilities = conversion::capabilities(description.capabilities);
+    if !session.ledger().is_watched() && !capabilities.supports_no_watch {
+        return Ok(Ended::Error(BackendError::Rejected {
+            code: "no-watch".into(),
+            message: format!(
+                "the backend `{}` cannot leave a build before its end",
+                session.backend()
+            ),
+        }));
+    }
     // Who runs steps on this machine is held to what the host sees.
     session
         .ledger()

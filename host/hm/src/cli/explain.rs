@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use hm_render::clean_line;
 
 use super::Global;
-use crate::config::Layer;
 use crate::failure::{Exit, Failure, nearest};
 use crate::run::{self, Options, Prepared};
 use crate::terminal::Terminal;
@@ -126,21 +125,14 @@ fn prepare(
         let options = Options {
             pipeline,
             dir: args.dir.clone(),
-            file: None,
             env_files: args.env_file.clone(),
-            env: args.env.clone(),
             // The key has a secret's name, not its value.
-            secrets: Vec::new(),
-            no_cache: false,
-            keep_going: false,
-            timeout: None,
-            branch: None,
-            message: None,
+            env: args.env.clone(),
             dry_run: true,
             reports: Vec::new(),
             verbose: global.verbose,
             quiet: global.quiet,
-            settings: Layer::default(),
+            ..Options::default()
         };
         run::prepare(&options, terminal)
     };

@@ -16,8 +16,8 @@ use crate::terminal::Terminal;
 pub(crate) struct Args {
     /// Name of the pipeline; the only one if there is but one
     pipeline: Option<String>,
-    /// What runs the steps: `local`, `docker` (`local` with that engine), a name of the
-    /// configuration, or a component's FILE.wasm
+    /// What runs the steps: `local`, `docker` (`local` with that engine), `cloud` (Harmont's),
+    /// a name of the configuration, or a component's FILE.wasm
     #[arg(long, value_name = "NAME|FILE", help_heading = "What runs it")]
     backend: Option<String>,
     /// What machines are made with
@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// What steps can reach that do not say it themselves
     #[arg(long, value_name = "NETWORK", help_heading = "What runs it")]
     network: Option<Network>,
+    /// Organization in the cloud, instead of the one that `hm cloud org switch` chose
+    #[arg(long, value_name = "SLUG", help_heading = "What runs it")]
+    org: Option<String>,
     /// Read this document instead of `.hm/`; `-` is standard input
     #[arg(long, value_name = "FILE", help_heading = "What is run")]
     file: Option<PathBuf>,
@@ -70,6 +73,9 @@ pub(crate) struct Args {
     /// Stop the build after this time, as 90s, 30m or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = flags::duration, help_heading = "How it is run")]
     timeout: Option<Duration>,
+    /// Leave as soon as the service has taken the build, and print where it can be watched
+    #[arg(long, help_heading = "How it is run")]
+    no_watch: bool,
     /// Print what would run, and stop
     #[arg(long, help_heading = "How it is run")]
     dry_run: bool,
@@ -137,7 +143,9 @@ pub(crate) fn run(args: Args, global: &Global, terminal: &Terminal) -> Result<Ex
         keep_going: args.keep_going,
         timeout: args.timeout,
         branch: args.branch,
+        commit: None,
         message: args.message,
+        no_watch: args.no_watch,
         dry_run: args.dry_run,
         reports: args.report,
         verbose: global.verbose,
@@ -166,6 +174,9 @@ impl Args {
             .or_else(|| self.cloud.then(|| "cloud".to_owned()));
         if let Some(backend) = backend {
             set(&["backend"], "--backend", Value::Text(backend));
+        }
+        if let Some(org) = &self.org {
+            set(&["cloud", "org"], "--org", Value::Text(org.clone()));
         }
         if let Some(engine) = &self.engine {
             set(&["engine"], "--engine", word(engine));

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::Origin;
+use hm_render::clean_line;
+
+use super::{Client, Origin};
 use crate::config::{Folders, Settings};
 use crate::credentials::Credentials;
 use crate::failure::{Exit, Failure};
@@ -124,6 +126,35 @@ impl Account {
             Failure::new(LOGIN_NEEDED, format!("not logged in at {}", self.api))
                 .hint("`hm cloud login` logs in; in CI, set HM_API_TOKEN")
         })
+    }
+
+    /// Returns true for Harmont's own service.
+    pub(crate) fn is_default(&self) -> bool {
+        self.api.as_str() == API
+    }
+
+    /// Returns the organization: the one that was chosen, or the user's only one.
+    ///
+    /// # Errors
+    /// There is none, or more than one; or the service does not tell.
+    pub(crate) async fn organization(&self, client: &Client) -> Result<String, Failure> {
+        if let Some(org) = &self.org {
+            return Ok(org.clone());
+        }
+        let all = client.organizations().await?;
+        match all.as_slice() {
+            [only] => Ok(only.slug.clone()),
+            [] => Err(Failure::usage("you are in no organization yet")
+                .hint(format!("make one at {}", self.app))),
+            many => {
+                let slugs: Vec<_> = many.iter().map(|org| clean_line(&org.slug)).collect();
+                Err(Failure::usage(format!(
+                    "no organization is chosen, and you are in several: {}",
+                    slugs.join(", ")
+                ))
+                .hint("`hm cloud org switch SLUG` chooses one for good, `--org SLUG` for once"))
+            }
+        }
     }
 
     /// Returns the page on which a person can watch a build.

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hm_cloud_api::{ApiError, Kind, Page, Version};
+use hm_cloud_api::{ApiError, Kind, Organization, Page, Version};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -222,6 +222,16 @@ impl Client {
         }
         all.truncate(most);
         Ok(all)
+    }
+
+    /// Returns all organizations of the user.
+    ///
+    /// # Errors
+    /// The service refused, or did not answer.
+    pub(crate) async fn organizations(&self) -> Result<Vec<Organization>, Failure> {
+        let path = self.version().await?.path(&["organizations"]);
+        let all = self.list(&path, usize::MAX, |org: &Organization| org.slug.clone());
+        Ok(all.await?)
     }
 
     /// Opens a stream of a job's log, from after chunk `last`.

@@ -110,7 +110,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("cloud.app_url", Kind::Text, Right::User),
     // Instead of asking the service which it has.
     key("cloud.api_version", Kind::Words(&["v0", "v1"]), Right::User),
-    dormant("cloud.secrets", Kind::Texts, Right::User),
+    key("cloud.secrets", Kind::Texts, Right::User),
 ];
 
 /// What a repository's file must not even hold, whatever is below it (decisions,

@@ -169,6 +169,17 @@ impl Settings {
         self.text(&["cloud", key])
     }
 
+    /// Returns the names of secrets whose values may go to the cloud.
+    pub(crate) fn cloud_secrets(&self) -> &[String] {
+        match self
+            .find(&["cloud", "secrets"])
+            .map(|setting| &setting.value)
+        {
+            Some(Value::Texts(names)) => names,
+            _ => &[],
+        }
+    }
+
     /// Returns the network's name, if somebody chose, and who. A repository can narrow what
     /// the user's file says, and not widen it.
     pub(crate) fn network(&self) -> Option<(&str, &Origin)> {

@@ -11,6 +11,7 @@ use hm_exec::{
 use hm_plugin_protocol::{Network, Plan};
 use hm_vm::{MachineOptions, Subsystem};
 
+use super::cloud::CloudChoice;
 use super::machines;
 use crate::config::{Folders, Origin, Settings};
 use crate::consent::{self, Answer, Credentials, Grant, GrantFile, LimitValue, Need, VmNeed};
@@ -23,6 +24,8 @@ use crate::terminal::Terminal;
 pub(crate) enum Choice {
     /// The built-in scheduler.
     Local,
+    /// Harmont's cloud.
+    Cloud(CloudChoice),
     /// A component of somebody else.
     Stranger(Stranger),
 }
@@ -103,10 +106,7 @@ impl Choice {
         match name {
             // `docker` is `local` with another engine, see `Settings::engine`.
             "local" | "docker" => return Ok(Self::Local),
-            "cloud" => {
-                return Err(Failure::usage(format!("the backend `{name}` is not part of this version of hm"))
-                    .hint("`--backend local` runs the pipeline on this machine; `--image '*=host'` with its own tools"));
-            }
+            "cloud" => return Ok(Self::Cloud(CloudChoice::default())),
             _ => {}
         }
         if let Some(found) = settings.named_backend(name)? {
@@ -142,7 +142,7 @@ impl Choice {
         let known = declared
             .iter()
             .map(String::as_str)
-            .chain(["local", "docker"]);
+            .chain(["local", "docker", "cloud"]);
         let failure = Failure::usage(format!(
             "there is no backend `{}`",
             hm_render::clean_line(name)
@@ -159,6 +159,7 @@ impl Choice {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Local => "local",
+            Self::Cloud(_) => "cloud",
             Self::Stranger(stranger) => &stranger.name,
         }
     }
@@ -166,7 +167,7 @@ impl Choice {
     /// Returns the places that the configuration asks for, and which file does.
     pub(crate) fn http(&self) -> Vec<(String, Origin)> {
         match self {
-            Self::Local => Vec::new(),
+            Self::Local | Self::Cloud(_) => Vec::new(),
             Self::Stranger(stranger) => stranger.http.clone(),
         }
     }
@@ -174,7 +175,7 @@ impl Choice {
     /// Returns what the backend is handed from the configuration.
     pub(super) fn settings(&self) -> Vec<(String, String)> {
         match self {
-            Self::Local => Vec::new(),
+            Self::Local | Self::Cloud(_) => Vec::new(),
             Self::Stranger(stranger) => stranger.settings.clone(),
         }
     }
@@ -248,6 +249,7 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
                 subsystem,
             })
         }
+        Choice::Cloud(choice) => super::cloud::prepare(choice, surroundings),
         Choice::Stranger(stranger) => {
             let runtime = runtime(surroundings.folders, surroundings.settings)?;
             let file = runtime
@@ -419,7 +421,7 @@ impl Surroundings<'_> {
         })
     }
 
-    fn http_network(&self) -> Result<HttpNetwork, Failure> {
+    pub(super) fn http_network(&self) -> Result<HttpNetwork, Failure> {
         let network = HttpNetwork::default();
         match self.settings.proxy() {
             None => Ok(network),

@@ -52,11 +52,9 @@ async fn drive(
         .map_err(|error| Failure::caused(Exit::Unavailable, "cannot listen to signals", error))?;
     // Starting git twice takes as long as loading the backend.
     let source = tokio::task::spawn_blocking({
-        let (root, branch, message) = (
-            prepared.root.clone(),
-            options.branch.clone(),
-            options.message.clone(),
-        );
+        // Nothing is in a folder that stands for no repository.
+        let root = request.repo_root.clone();
+        let (branch, message) = (options.branch.clone(), options.message.clone());
         move || git::describe(&root, branch, message)
     });
     let surroundings = Surroundings {
@@ -68,6 +66,9 @@ async fn drive(
     };
     let ready = block_in_place(|| backend::prepare(&prepared.choice, &surroundings))?;
     request.source = source.await.unwrap_or_default();
+    if let Some(commit) = &options.commit {
+        request.source.commit.clone_from(commit);
+    }
     warn(&ready, terminal);
     let done = async {
         let record = block_in_place(|| begin_record(prepared, &request, ready.digest.clone()))?;

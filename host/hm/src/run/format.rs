@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use hm_plugin_protocol::Plan;
 use hm_render::{Detail, Github, Human, Json, Plain, Renderer};
 
-use super::{Options, Prepared};
+use super::{Choice, CloudChoice, Options, Prepared};
 use crate::failure::{Exit, Failure};
 use crate::terminal::{Terminal, has_unicode};
 
@@ -72,7 +72,15 @@ pub(super) fn look(
     format: Format,
     terminal: &Terminal,
 ) -> hm_render::Options {
-    let mut command = format!("hm run {}", prepared.rendered.slug);
+    let slug = &prepared.rendered.slug;
+    let mut command = match &prepared.choice {
+        Choice::Cloud(CloudChoice {
+            attach: Some(number),
+            ..
+        }) => format!("hm cloud build watch -p {slug} {number}"),
+        Choice::Cloud(_) => format!("hm run {slug} --backend cloud"),
+        Choice::Local | Choice::Stranger(_) => format!("hm run {slug}"),
+    };
     if let Some(dir) = &options.dir {
         command += &format!(" -d {}", dir.display());
     }

@@ -185,6 +185,11 @@ impl Ledger {
         self.setting.is_observer = is_observer;
     }
 
+    /// Returns true if the build is waited for.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.setting.watch
+    }
+
     fn step_id(&self, step: StepId) -> Uuid {
         step_id(self.setting.run_id, step)
     }

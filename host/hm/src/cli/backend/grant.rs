@@ -255,8 +255,11 @@ fn component(
         );
     }
     let (choice, inspection) = super::inspect_component(&args.component, folders, settings)?;
-    if matches!(choice, Choice::Local) {
-        return Err(Failure::usage("`local` is built in, and needs no grant"));
+    if !matches!(choice, Choice::Stranger(_)) {
+        return Err(Failure::usage(format!(
+            "`{}` is built in, and needs no grant",
+            choice.name()
+        )));
     }
     Ok((inspection.digest.clone(), choice.name().to_owned()))
 }

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, folders: &Folders) -> Result<Exit, Failure> {
                 meaning: interface.meaning(),
             })
             .collect(),
-        built_in: matches!(choice, Choice::Local),
+        built_in: !matches!(choice, Choice::Stranger(_)),
         grant: None,
         refused: None,
         command: None,

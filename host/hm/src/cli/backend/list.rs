@@ -17,7 +17,9 @@ pub(super) struct Args {}
 pub(super) fn run(folders: &Folders) -> Result<Exit, Failure> {
     let root = project::find_root(None)?;
     let settings = Settings::load(folders, root.as_deref(), Layer::default())?;
-    let mut text = "local     built in: runs the steps on this machine\n".to_owned();
+    let mut text = "local     built in: runs the steps on this machine\n\
+                    cloud     built in: runs the steps in Harmont's cloud\n"
+        .to_owned();
     for name in settings.backend_names() {
         let shown = clean_line(&name);
         text += &match settings.named_backend(&name) {

@@ -54,7 +54,7 @@ fn inspect_component(
     folders: &Folders,
     settings: &Settings,
 ) -> Result<(Choice, Inspection), Failure> {
-    let choice = if Path::new(name).is_file() && name != "local" {
+    let choice = if Path::new(name).is_file() && !["local", "cloud"].contains(&name) {
         Choice::Stranger(run::Stranger {
             name: Path::new(name)
                 .file_stem()
@@ -71,6 +71,7 @@ fn inspect_component(
     };
     let source = match &choice {
         Choice::Local => hm_exec::LocalBackend::source(),
+        Choice::Cloud(_) => hm_exec::CloudBackend::source(),
         Choice::Stranger(stranger) => ComponentSource::File(stranger.file.clone()),
     };
     let runtime = run::runtime(folders, settings)?;

@@ -1,6 +1,7 @@
 //! `hm cloud build`: builds of a pipeline.
 
 mod cancel;
+mod watch;
 
 use hm_cloud_api::{Build, Job, JobList};
 use serde_json::json;
@@ -11,7 +12,7 @@ use super::{Context, shown, time};
 use crate::cloud::{Client, open_browser};
 use crate::failure::{Exit, Failure};
 
-/// List, show, cancel and open builds
+/// List, show, watch, cancel and open builds
 #[derive(clap::Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Args {
@@ -32,6 +33,11 @@ enum Command {
     },
     /// Show a build and its jobs
     Show {
+        /// Of the build; the newest without
+        number: Option<u64>,
+    },
+    /// Watch a build as `hm run` shows its own; the exit code is its verdict
+    Watch {
         /// Of the build; the newest without
         number: Option<u64>,
     },
@@ -58,7 +64,20 @@ pub(super) struct Known<'a> {
     pub(super) number: u64,
 }
 
-pub(super) async fn run(args: &Args, context: &Context<'_>) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit, Failure> {
+    if let Command::Watch { number } = args.command {
+        let plan = super::block_on(async {
+            let client = context.client()?;
+            let pipeline = context.pipeline(args.pipeline.as_ref())?;
+            let org = context.org(&client).await?;
+            watch::plan(&Known::find(&client, org, pipeline, number).await?).await
+        })?;
+        return watch::show(plan, context);
+    }
+    super::block_on(answer(args, context))
+}
+
+async fn answer(args: &Args, context: &Context<'_>) -> Result<Exit, Failure> {
     let client = context.client()?;
     let pipeline = context.pipeline(args.pipeline.as_ref())?;
     let org = context.org(&client).await?;
@@ -76,6 +95,8 @@ pub(super) async fn run(args: &Args, context: &Context<'_>) -> Result<Exit, Fail
             let data = json!({"build": build, "jobs": jobs, "watch_url": url});
             context.answer(&data, || described(&build, &jobs, &url))
         }
+        // It has been done.
+        Command::Watch { .. } => Ok(Exit::Success),
         Command::Cancel { number } => {
             let known = Known::find(&client, org, pipeline, Some(*number)).await?;
             cancel::run(&known, context).await

@@ -7,6 +7,7 @@ mod login;
 mod logout;
 mod org;
 mod pipeline;
+mod run;
 mod table;
 mod whoami;
 
@@ -20,6 +21,7 @@ use crate::cloud::{Account, Client};
 use crate::config::{Folders, Layer, Origin, Setting, Settings, Value};
 use crate::failure::{Exit, Failure};
 use crate::project;
+use crate::run::Options;
 use crate::terminal::Terminal;
 
 /// Log in to Harmont's cloud, and look after what runs there
@@ -52,6 +54,7 @@ enum Command {
     Whoami(whoami::Args),
     Org(org::Args),
     Pipeline(pipeline::Args),
+    Run(run::Args),
     Build(build::Args),
     Job(job::Args),
     Billing(billing::Args),
@@ -63,18 +66,23 @@ struct Context<'a> {
     account: Account,
     format: Format,
     terminal: &'a Terminal,
+    global: &'a Global,
+    settings: Layer,
 }
 
 /// Does what is asked.
-pub(crate) fn run(args: Args, _global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
     let folders = Folders::find()?;
     let root = project::find_root(None)?;
-    let settings = Settings::load(&folders, root.as_deref(), flags(args.org))?;
+    let flags = flags(args.org);
+    let settings = Settings::load(&folders, root.as_deref(), flags.clone())?;
     let context = Context {
         account: Account::find(&folders, &settings, terminal)?,
         folders,
         format: args.format,
         terminal,
+        global,
+        settings: flags,
     };
     match args.command {
         Command::Login(args) => block_on(login::run(&args, &context)),
@@ -82,7 +90,8 @@ pub(crate) fn run(args: Args, _global: &Global, terminal: &Terminal) -> Result<E
         Command::Whoami(_) => block_on(whoami::run(&context)),
         Command::Org(args) => block_on(org::run(&args, &context)),
         Command::Pipeline(args) => block_on(pipeline::run(&args, &context)),
-        Command::Build(args) => block_on(build::run(&args, &context)),
+        Command::Run(args) => run::run(args, &context),
+        Command::Build(args) => build::run(&args, &context),
         Command::Job(args) => block_on(job::run(&args, &context)),
         Command::Billing(args) => block_on(billing::run(&args, &context)),
     }
@@ -99,7 +108,7 @@ fn flags(org: Option<String>) -> Layer {
     }
 }
 
-fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -117,23 +126,7 @@ impl Context<'_> {
 
     /// Returns the organization: the one that was chosen, or the user's only one.
     async fn org(&self, client: &Client) -> Result<String, Failure> {
-        if let Some(org) = &self.account.org {
-            return Ok(org.clone());
-        }
-        let all = org::all(client).await?;
-        match all.as_slice() {
-            [only] => Ok(only.slug.clone()),
-            [] => Err(Failure::usage("you are in no organization yet")
-                .hint(format!("make one at {}", self.account.app))),
-            many => {
-                let slugs: Vec<_> = many.iter().map(|org| shown(&org.slug)).collect();
-                Err(Failure::usage(format!(
-                    "no organization is chosen, and you are in several: {}",
-                    slugs.join(", ")
-                ))
-                .hint("`hm cloud org switch SLUG` chooses one for good, `--org SLUG` for once"))
-            }
-        }
+        self.account.organization(client).await
     }
 
     /// Returns the pipeline of a flag, or the configured one.
@@ -144,6 +137,25 @@ impl Context<'_> {
                 Failure::usage("no pipeline is named")
                     .hint("name one with `-p SLUG`; `hm cloud pipeline list` shows all")
             })
+    }
+
+    /// Returns how a build is shown that this command submits or watches.
+    fn run_options(&self, no_watch: bool) -> Options {
+        let mut settings = self.settings.clone();
+        if self.format == Format::Json {
+            settings.settings.push(Setting {
+                path: vec!["format".into()],
+                value: Value::Text("json".into()),
+                origin: Origin::Flag("--format"),
+            });
+        }
+        Options {
+            no_watch,
+            verbose: self.global.verbose,
+            quiet: self.global.quiet,
+            settings,
+            ..Options::default()
+        }
     }
 
     /// Answers, in the form that was asked for.

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use super::table::table;
 use super::{Context, shown};
-use crate::cloud::Client;
 use crate::config;
 use crate::failure::{Exit, Failure, nearest};
 
@@ -29,8 +28,7 @@ enum Command {
 }
 
 pub(super) async fn run(args: &Args, context: &Context<'_>) -> Result<Exit, Failure> {
-    let client = context.client()?;
-    let all = all(&client).await?;
+    let all = context.client()?.organizations().await?;
     match &args.command {
         Command::List => context.answer(&all, || {
             let chosen = context.account.org.as_deref();
@@ -41,13 +39,6 @@ pub(super) async fn run(args: &Args, context: &Context<'_>) -> Result<Exit, Fail
         }),
         Command::Switch { slug } => switch(slug, &all, context),
     }
-}
-
-/// Returns all organizations of the user.
-pub(super) async fn all(client: &Client) -> Result<Vec<Organization>, Failure> {
-    let path = client.version().await?.path(&["organizations"]);
-    let all = client.list(&path, usize::MAX, |org: &Organization| org.slug.clone());
-    Ok(all.await?)
 }
 
 fn switch(slug: &str, all: &[Organization], context: &Context<'_>) -> Result<Exit, Failure> {

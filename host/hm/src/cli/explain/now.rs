@@ -19,7 +19,7 @@ pub(super) fn look(
 ) -> Result<(View, HashSet<String>), Failure> {
     let plan = prepared.rendered.plan.clone();
     let digest = match &prepared.choice {
-        Choice::Local => None,
+        Choice::Local | Choice::Cloud(_) => None,
         Choice::Stranger(stranger) => {
             let runtime = run::runtime(&prepared.folders, &prepared.settings)?;
             let file = runtime

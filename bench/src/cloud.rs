@@ -1,0 +1,136 @@
+//! Logs of a build in the cloud, against `curl` fetching the same streams.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use hm_fake_cloud::{Config, FakeCloud, Oddities, Played, Script};
+
+use crate::measure::{Process, pairs, process, summary};
+use crate::project::Project;
+use crate::table::Table;
+
+/// Jobs of the large build, and lines of each.
+const JOBS: usize = 1_000;
+const LINES: usize = 1_000;
+
+/// The small build has a tenth of them: memory that is flat is the same for both.
+const SMALL: usize = 100;
+
+const TOKEN: &str = "token-of-the-bench";
+
+/// As many streams at a time as hm has.
+const PARALLEL: &str = "56";
+
+/// Fetches and shows the logs of a build that has ended.
+pub fn logs(hm: &Path, table: &mut Table) -> Result<()> {
+    let workload = Played::new(|_| {
+        Script::lines(
+            (0..LINES).map(|line| format!("line {line} of a log that is about as wide as most")),
+            0,
+        )
+    });
+    let mut config = Config::new(TOKEN, Arc::new(workload));
+    // `curl` waits for the end of a stream, which the real service tells 15 s late.
+    config.oddities = Oddities {
+        idle_ms: 1,
+        ..Oddities::default()
+    };
+    let cloud = FakeCloud::start(config)?;
+    let mut small = 0;
+    for jobs in [SMALL, JOBS] {
+        let (baseline, subject) = fetch(hm, &cloud, jobs)?;
+        let what = format!("{jobs} jobs, {} lines from the cloud / curl", jobs * LINES);
+        let rounds = summary(&subject);
+        table.add(&what, summary(&baseline).wall, rounds, jobs as u32, "1.2 x");
+        if jobs == SMALL {
+            small = rounds.peak;
+        } else {
+            let grown = rounds.peak as f64 / small.max(1) as f64;
+            println!("memory for {} x the lines: {grown:.2} x", JOBS / SMALL);
+        }
+    }
+    cloud.stop();
+    Ok(())
+}
+
+fn fetch(hm: &Path, cloud: &FakeCloud, jobs: usize) -> Result<(Vec<Process>, Vec<Process>)> {
+    let mut pipeline = "image = \"host\"\n".to_owned();
+    for job in 0..jobs {
+        pipeline += &format!("[steps.s{job}]\nrun = \"true\"\n");
+    }
+    let project = Project::new(&pipeline)?;
+    let call = |args: &[&str]| {
+        let mut command = project.hm(hm, args);
+        command
+            .env("HM_API_URL", cloud.url())
+            .env("HM_API_TOKEN", TOKEN)
+            .env("HM_ORG", "acme");
+        command
+    };
+    let slug = format!("of-{jobs}");
+    let config = format!("[cloud]\npipeline = \"{slug}\"\n");
+    std::fs::write(project.root().join(".hm/config.toml"), config)?;
+    process(call(&["run", "--backend", "cloud", "-q"]).stdout(Stdio::null()))?;
+    let urls = project.file("urls");
+    write_urls(&urls, cloud, &slug, jobs)?;
+    let out = project.file("lines.json");
+    let watch = [
+        "cloud", "build", "watch", "-p", &slug, "1", "--format", "json",
+    ];
+    let subject = || process(call(&watch).stdout(File::create(&out)?));
+    let curl = || {
+        process(
+            Command::new("curl")
+                .args(["-s", "-N", "--parallel", "--parallel-max", PARALLEL, "-K"])
+                .arg(&urls)
+                .stdout(Stdio::null()),
+        )
+    };
+    let figures = pairs(3, curl, subject)?;
+    let told = std::fs::read_to_string(&out)?;
+    let lines = told
+        .lines()
+        .filter(|line| line.contains("\"step_log\""))
+        .count();
+    ensure!(
+        lines == jobs * LINES,
+        "{lines} lines came of {}",
+        jobs * LINES
+    );
+    Ok(figures)
+}
+
+/// Writes what `curl` is to fetch, and where it puts it.
+fn write_urls(path: &Path, cloud: &FakeCloud, slug: &str, jobs: usize) -> Result<()> {
+    let place = format!(
+        "{}/api/v1/organizations/acme/pipelines/{slug}/builds/1/log-token",
+        cloud.url()
+    );
+    let answer = Command::new("curl")
+        .args([
+            "-sf",
+            "-H",
+            &format!("authorization: Bearer {TOKEN}"),
+            &place,
+        ])
+        .output()
+        .context("curl is the baseline")?;
+    let answer: serde_json::Value = serde_json::from_slice(&answer.stdout)?;
+    let token = answer["token"].as_str().context("the build is there")?;
+    let mut file = File::create(path)?;
+    let known = cloud.jobs(slug, 1);
+    ensure!(known.len() == jobs, "{} jobs of {jobs}", known.len());
+    for job in &known {
+        let id = job["id"].as_str().context("a job has an id")?;
+        writeln!(
+            file,
+            "url = \"{}/v1/jobs/{id}/logs?token={token}\"\noutput = \"/dev/null\"",
+            cloud.url()
+        )?;
+    }
+    Ok(())
+}
