@@ -87,7 +87,9 @@ fn fetch(hm: &Path, cloud: &FakeCloud, jobs: usize) -> Result<(Vec<Process>, Vec
             Command::new("curl")
                 .args(["-s", "-N", "--parallel", "--parallel-max", PARALLEL, "-K"])
                 .arg(&urls)
-                .stdout(Stdio::null()),
+                .stdout(Stdio::null())
+                // Its meter is printed whatever it is told.
+                .stderr(Stdio::null()),
         )
     };
     let figures = pairs(3, curl, subject)?;
