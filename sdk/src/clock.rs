@@ -32,6 +32,15 @@ pub async fn sleep(duration: Duration) {
 
 /// Waits for `work`, but no longer than `limit`; then it is dropped.
 ///
+/// ```no_run
+/// # async fn answer() -> u32 { 42 }
+/// # async fn f() -> Result<(), hm_backend_sdk::clock::Elapsed> {
+/// use std::time::Duration;
+/// let answer = hm_backend_sdk::clock::timeout(Duration::from_secs(5), answer()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The limit came first.
 pub async fn timeout<F: Future>(limit: Duration, work: F) -> Result<F::Output, Elapsed> {
@@ -62,6 +71,19 @@ impl std::error::Error for Elapsed {}
 
 /// Pauses between tries: each twice as long as the one before, up to a longest, and each
 /// drawn from its upper half, so that many clients do not come back at the same moment.
+///
+/// ```no_run
+/// # async fn is_done() -> bool { true }
+/// # async fn f() {
+/// use hm_backend_sdk::clock::Backoff;
+/// use std::time::Duration;
+///
+/// let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+/// while !is_done().await {
+///     backoff.pause().await;
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,

@@ -1,6 +1,5 @@
 //! Handles that keep the order of a step's events: queued, started, output, ended.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::bindings::hm::backend::events::{Level, LogChannel, Notice, StepEnded, StepStarted};
@@ -8,25 +7,37 @@ use crate::bindings::hm::backend::types::{BuildStatus, Step, StepId, StepStatus}
 use crate::vm::ExecStatus;
 use crate::{BuildEvent, EventSink};
 
+/// More steps than any plan has: what names one beyond is a mistake that the host tells of,
+/// and nothing that memory is set aside for.
+const MOST_STEPS: usize = 1 << 20;
+
 /// How the steps have ended, as far as they have.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    ended: BTreeMap<StepId, StepStatus>,
+    /// By step. Not a tree, which is several kilobytes of a component.
+    ended: Vec<Option<StepStatus>>,
     /// With which reason steps end whose handles are dropped.
     pub(crate) why: Option<Rc<str>>,
 }
 
 impl Tally {
     pub(crate) fn ended(&mut self, step: StepId, status: StepStatus) {
-        self.ended.entry(step).or_insert(status);
+        let step = step as usize;
+        if step >= MOST_STEPS {
+            return;
+        }
+        if self.ended.len() <= step {
+            self.ended.resize(step + 1, None);
+        }
+        self.ended[step].get_or_insert(status);
     }
 
     pub(crate) fn status(&self, step: StepId) -> Option<StepStatus> {
-        self.ended.get(&step).copied()
+        self.ended.get(step as usize).copied().flatten()
     }
 
     pub(crate) fn verdict(&self) -> BuildStatus {
-        let any = |wanted| self.ended.values().any(|&status| status == wanted);
+        let any = |wanted| self.ended.contains(&Some(wanted));
         if any(StepStatus::Failed) || any(StepStatus::TimedOut) {
             BuildStatus::Failed
         } else if any(StepStatus::Cancelled) {
@@ -39,6 +50,19 @@ impl Tally {
 
 /// A step that waits for its turn. Every way to go on takes the handle, so none can be
 /// gone twice; dropping it tells that the step was cancelled.
+///
+/// ```no_run
+/// # async fn f(events: hm_backend_sdk::EventSink, is_known: bool) {
+/// let queued = events.queue_step(0).await;
+/// if is_known {
+///     queued.cache_hit().await;
+/// } else {
+///     let running = queued.start("far away").await;
+///     running.stdout("working\n").await;
+///     running.exit(0).await;
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping it tells that the step was cancelled"]
 pub struct QueuedStep(Open);

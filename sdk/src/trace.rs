@@ -2,6 +2,8 @@
 //! does. The adapter installs it before the author's code runs, so that
 //! `tracing::info!(step, "submitted")` just works.
 
+mod number;
+
 use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -162,5 +164,9 @@ impl Visit for Fields {
             "message" => write!(self.message, "{value}"),
             name => write!(self.others, " {name}={value}"),
         };
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.record_str(field, &number::shown(value));
     }
 }

@@ -2,6 +2,26 @@
 //!
 //! A machine and a snapshot are gone when their values are dropped; nothing needs to be
 //! destroyed by hand, and nothing stays behind after an early `?`.
+//!
+//! ```no_run
+//! use hm_backend_sdk::vm::{self, Machine, MachineOptions, Snapshot};
+//! use hm_backend_sdk::{BackendError, Step, StepId};
+//!
+//! /// Runs a root step, unless the cache has what it would leave behind.
+//! async fn root(id: StepId, step: &Step) -> Result<Option<Snapshot>, BackendError> {
+//!     if let Some(found) = vm::cache_lookup(id, None).await? {
+//!         return Ok(Some(found));
+//!     }
+//!     let image = step.image.clone().unwrap_or_default();
+//!     let machine = Machine::boot_image(id, image, MachineOptions::default()).await?;
+//!     if !machine.run(id).await?.is_success() {
+//!         return Ok(None);
+//!     }
+//!     let left = machine.snapshot().await?;
+//!     vm::cache_store(id, &left).await?;
+//!     Ok(Some(left))
+//! }
+//! ```
 
 use std::fmt;
 

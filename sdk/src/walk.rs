@@ -3,7 +3,6 @@
 mod graph;
 mod stop;
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,6 +24,9 @@ const MOST: usize = 60;
 
 /// Time that steps on their way have to tidy up, of the ten seconds that the host grants.
 const TIDYING: Duration = Duration::from_secs(5);
+
+/// Within that time the host's wish is heard, once a call was ended by it.
+const HEARD: Duration = Duration::from_secs(1);
 
 /// Bytes of a step's key in a sentence.
 const MAX_KEY: usize = 200;
@@ -70,9 +72,9 @@ where
     let walk = Walk {
         events,
         graph: Graph::new(&request.plan),
-        waiting: (0..).zip(steps).collect(),
+        waiting: steps.into_iter().map(Some).collect(),
         plan: Rc::new(request.plan.clone()),
-        left: BTreeMap::new(),
+        left: request.plan.steps.iter().map(|_| None).collect(),
         keep_going: request.options.keep_going,
         room: (request.options.parallelism.max(1) as usize).min(MOST),
         running: FuturesUnordered::new(),
@@ -142,9 +144,10 @@ struct Walk<'a, S> {
     events: &'a EventSink,
     plan: Rc<Plan>,
     graph: Graph,
-    waiting: BTreeMap<StepId, QueuedStep>,
+    /// By step, as all that follows; a tree would be several kilobytes of each component.
+    waiting: Vec<Option<QueuedStep>>,
     /// What steps left behind, and how many still want it.
-    left: BTreeMap<StepId, (Rc<S>, usize)>,
+    left: Vec<Option<(Rc<S>, usize)>>,
     keep_going: bool,
     room: usize,
     running: FuturesUnordered<LocalBoxFuture<'a, Report<S>>>,
@@ -181,12 +184,13 @@ impl<'a, S: 'a> Walk<'a, S> {
                         return Ok(self.events.verdict());
                     }
                 }
-                // A call that the host has ended says so before the wish itself is heard.
-                Err(BackendError::Cancelled) => {
-                    let reason = cancellation.requested().await;
-                    return Ok(self.cancelled(Cancelled::new(reason)).await);
-                }
                 Err(error) => {
+                    // A call that the host has ended says so before the wish itself is heard.
+                    if error == BackendError::Cancelled
+                        && let Ok(reason) = clock::timeout(HEARD, cancellation.requested()).await
+                    {
+                        return Ok(self.cancelled(Cancelled::new(reason)).await);
+                    }
                     let why = format!("{} could not be run", self.key(step));
                     self.halt(&why).await;
                     return Err(error);
@@ -199,11 +203,11 @@ impl<'a, S: 'a> Walk<'a, S> {
     where
         F: AsyncFn(Turn<S>) -> Result<S, BackendError>,
     {
-        let Some(queued) = self.waiting.remove(&step) else {
+        let Some(queued) = self.waiting[step as usize].take() else {
             return;
         };
         let parent = self.graph.parent(step);
-        let left = parent.and_then(|parent| self.left.get(&parent));
+        let left = parent.and_then(|parent| self.left[parent as usize].as_ref());
         let turn = Turn {
             step: queued,
             plan: Rc::clone(&self.plan),
@@ -224,7 +228,7 @@ impl<'a, S: 'a> Walk<'a, S> {
         self.leave_parent(step);
         let heirs = self.graph.heirs(step);
         if heirs > 0 {
-            self.left.insert(step, (Rc::new(state), heirs));
+            self.left[step as usize] = Some((Rc::new(state), heirs));
         }
         self.graph.passed(step);
     }
@@ -245,7 +249,7 @@ impl<'a, S: 'a> Walk<'a, S> {
         }
         for step in self.graph.take_dependents(step) {
             self.leave_parent(step);
-            if let Some(queued) = self.waiting.remove(&step) {
+            if let Some(queued) = self.waiting[step as usize].take() {
                 queued.skip(&*why).await;
             }
         }
@@ -255,14 +259,14 @@ impl<'a, S: 'a> Walk<'a, S> {
     /// Ends everything: what runs is cancelled, what waits is skipped.
     async fn halt(&mut self, why: &str) {
         self.wind_down(&format!("because {why}")).await;
-        for (_, queued) in std::mem::take(&mut self.waiting) {
+        for queued in std::mem::take(&mut self.waiting).into_iter().flatten() {
             queued.skip(why).await;
         }
     }
 
     async fn cancelled(mut self, cancelled: Cancelled) -> BuildStatus {
         self.wind_down(&cancelled.to_string()).await;
-        for (_, queued) in std::mem::take(&mut self.waiting) {
+        for queued in std::mem::take(&mut self.waiting).into_iter().flatten() {
             queued.cancel(cancelled.to_string()).await;
         }
         match cancelled.reason() {
@@ -289,10 +293,11 @@ impl<'a, S: 'a> Walk<'a, S> {
         let Some(parent) = self.graph.parent(step) else {
             return;
         };
-        if let Some((_, heirs)) = self.left.get_mut(&parent) {
+        let left = &mut self.left[parent as usize];
+        if let Some((_, heirs)) = left {
             *heirs -= 1;
             if *heirs == 0 {
-                self.left.remove(&parent);
+                *left = None;
             }
         }
     }

@@ -51,14 +51,10 @@ impl Toolchain {
         let mut cargo = command(&self.cargo);
         cargo
             .current_dir(build.manifest_dir)
-            .args([
-                "build",
-                "--package",
-                build.package,
-                "--target",
-                TARGET,
-                "--lib",
-            ])
+            // Also where the package is an `rlib` besides, for its tests: with that, cargo
+            // would optimise each crate by itself, and the component would be twice as large.
+            .args(["rustc", "--lib", "--crate-type", "cdylib"])
+            .args(["--package", build.package, "--target", TARGET])
             .args(["--profile", build.profile.name(), "--color", "never"])
             .arg("--target-dir")
             .arg(build.target_dir)

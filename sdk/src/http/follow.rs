@@ -110,9 +110,8 @@ impl Follow {
             Link::None | Link::Connecting(_) => None,
         };
         self.fruitless += 1;
-        if let Some(error) = failed
-            && (self.fruitless >= self.request.retries().tries || !error.failure().is_passing())
-        {
+        let error = failed.unwrap_or_else(|| self.request.failed(Failure::BrokenOff));
+        if self.fruitless >= self.request.retries().tries || !error.failure().is_passing() {
             return Err(error);
         }
         let pause = self.backoff.next_pause().max(asked.unwrap_or_default());

@@ -237,6 +237,10 @@ impl Request {
         })
     }
 
+    pub(crate) fn failed(&self, failure: Failure) -> Error {
+        Error::new(self.shown(), failure)
+    }
+
     pub(crate) fn retries(&self) -> Retry {
         self.retry
     }

@@ -1,8 +1,12 @@
 //! Which steps are ready, as steps pass.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use crate::bindings::hm::backend::types::{EdgeKind, Plan, StepId};
+
+/// The first in the plan's order comes out first.
+type Steps = BinaryHeap<Reverse<StepId>>;
 
 #[derive(Debug)]
 pub(super) struct Graph {
@@ -11,7 +15,7 @@ pub(super) struct Graph {
     after: Vec<Vec<StepId>>,
     /// Predecessors that have not passed; none for a step that was taken.
     open: Vec<Option<usize>>,
-    ready: BTreeSet<StepId>,
+    ready: Steps,
 }
 
 impl Graph {
@@ -23,7 +27,7 @@ impl Graph {
             heirs: vec![0; len],
             after: vec![Vec::new(); len],
             open: vec![Some(0); len],
-            ready: BTreeSet::new(),
+            ready: Steps::new(),
         };
         for edge in &plan.edges {
             let (before, after) = (edge.before as usize, edge.after as usize);
@@ -34,15 +38,17 @@ impl Graph {
                 graph.heirs[before] += 1;
             }
         }
-        graph.ready = (0..len as StepId)
-            .filter(|&step| graph.open[step as usize] == Some(0))
-            .collect();
+        for (step, open) in (0..).zip(&graph.open) {
+            if *open == Some(0) {
+                graph.ready.push(Reverse(step));
+            }
+        }
         graph
     }
 
     /// Takes the first step that is ready, in the plan's order.
     pub(super) fn take_ready(&mut self) -> Option<StepId> {
-        let step = self.ready.pop_first()?;
+        let Reverse(step) = self.ready.pop()?;
         self.open[step as usize] = None;
         Some(step)
     }
@@ -52,27 +58,26 @@ impl Graph {
             if let Some(open) = &mut self.open[after as usize] {
                 *open -= 1;
                 if *open == 0 {
-                    self.ready.insert(after);
+                    self.ready.push(Reverse(after));
                 }
             }
         }
     }
 
-    /// Takes all steps that wait for `step`, near or far, as they never become ready.
-    pub(super) fn take_dependents(&mut self, step: StepId) -> Vec<StepId> {
-        let mut taken = Vec::new();
+    /// Takes all steps that wait for `step`, near or far, in the plan's order: they never
+    /// become ready.
+    pub(super) fn take_dependents(&mut self, step: StepId) -> impl Iterator<Item = StepId> + use<> {
+        let mut taken = Steps::new();
         let mut open = vec![step];
         while let Some(step) = open.pop() {
             for &after in &self.after[step as usize] {
                 if self.open[after as usize].take().is_some() {
-                    self.ready.remove(&after);
-                    taken.push(after);
+                    taken.push(Reverse(after));
                     open.push(after);
                 }
             }
         }
-        taken.sort_unstable();
-        taken
+        std::iter::from_fn(move || taken.pop().map(|Reverse(step)| step))
     }
 
     pub(super) fn parent(&self, step: StepId) -> Option<StepId> {

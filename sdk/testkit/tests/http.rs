@@ -290,6 +290,14 @@ fn a_stream_of_events_that_cannot_be_had_is_given_up() {
         Ok(())
     });
     assert_eq!(played.requests.len(), 3);
+    // One that ends in order, and never has anything to say.
+    let played = play(in_turn(vec![Answer::events()]), async |client| {
+        let mut follow = client.get("log").follow();
+        let error = follow.next().await.unwrap_err();
+        assert_eq!(error.failure(), &Failure::BrokenOff);
+        Ok(())
+    });
+    assert_eq!(played.requests.len(), 5);
     let played = play(in_turn(vec![Answer::status(401)]), async |client| {
         client.get("log").follow().next().await.unwrap_err();
         Ok(())

@@ -216,6 +216,19 @@ fn a_plan_of_thousands_of_steps_is_nothing_special() {
 }
 
 #[test]
+fn a_step_that_cancels_itself_ends_the_build() {
+    let odd = async |request: RunRequest, events: EventSink, cancellation: Cancellation| {
+        walk(&request, &events, &cancellation, async |turn: Turn<()>| {
+            drop(turn.start("odd").await);
+            Err(BackendError::Cancelled)
+        })
+        .await
+    };
+    let played = Simulation::of(Pipeline::new().steps(2)).run_with(odd);
+    assert_eq!(played.outcome, Outcome::Error(BackendError::Cancelled));
+}
+
+#[test]
 fn a_dropped_handle_ends_its_step() {
     let played = Simulation::of(Pipeline::new().steps(2)).run_with(async |request, events, _| {
         let mut steps = events.queue_all(&request.plan).await.into_iter();
