@@ -30,7 +30,7 @@ pub use build::{Build, Line, StepRun, Stream};
 pub use bytes::{COMPONENT, MODULE, assemble, graft, leb128, section, sections};
 pub use docker::Docker;
 pub use finished::Finished;
-pub use guest::guest;
+pub use guest::{component_folder, example, guest};
 pub use invocation::{Invocation, LIMIT};
 pub use leftovers::{assert_nothing_left, processes_with};
 pub use peer::{Peer, Received, response};

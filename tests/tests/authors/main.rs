@@ -1,0 +1,6 @@
+//! What the author of a backend does: begin, test, build, run, hold against the contract.
+//! By the guide, by the examples, in Rust and in Python.
+
+mod desk;
+mod examples;
+mod worlds;
