@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use hm_tests::workspace;
 
 /// Guests that other tests are about, `tests/network` for one.
-const FRIENDLY: &[&str] = &["caller", "prober"];
+const FRIENDLY: &[&str] = &["broken", "caller", "prober", "rate"];
 
 /// Returns the names of what lies in a folder of this crate, without their endings.
 fn names(folder: &str) -> BTreeSet<String> {

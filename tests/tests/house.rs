@@ -19,10 +19,15 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "hm-conformance",
             "hm-plugin-protocol",
             "hm-cloud-api",
+            "hm-guest-toolchain",
         ],
         &[],
     ),
-    ("hm-conformance", &["hm-exec", "hm-plugin-protocol"], &[]),
+    (
+        "hm-conformance",
+        &["hm-exec", "hm-vm", "hm-plugin-protocol"],
+        &[],
+    ),
     (
         "hm-exec",
         &["hm-plugin-protocol", "hm-vm"],

@@ -1,7 +1,7 @@
 //! Any component, as an execution backend.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 
@@ -20,6 +20,8 @@ pub struct ComponentBackend {
     class: String,
     digest: String,
     asks: BTreeSet<Interface>,
+    /// What the component has said of itself, in the first build.
+    described: Arc<OnceLock<Capabilities>>,
 }
 
 impl ComponentBackend {
@@ -52,6 +54,7 @@ impl ComponentBackend {
             class: loaded.inspection().digest.clone(),
             digest: loaded.inspection().digest.clone(),
             asks: loaded.inspection().asks.clone(),
+            described: Arc::default(),
         })
     }
 
@@ -60,6 +63,10 @@ impl ComponentBackend {
     pub(crate) fn built_in(mut self) -> Self {
         self.class = "built-in".into();
         self
+    }
+
+    pub(crate) fn described(&self) -> &Arc<OnceLock<Capabilities>> {
+        &self.described
     }
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {
@@ -106,9 +113,9 @@ impl ExecutionBackend for ComponentBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        // What the component says of itself is known once it runs; until then it is held to
-        // nothing.
-        Capabilities::default()
+        // What the component says of itself is known once it has run; until then it is held
+        // to nothing.
+        self.described.get().copied().unwrap_or_default()
     }
 
     async fn start(&self, request: RunRequest) -> Result<BackendHandle> {

@@ -114,7 +114,7 @@ fn session(
         watch: request.options.watch,
         limits: limits.clone(),
     });
-    Arc::new(Session::new(
+    let session = Session::new(
         backend.name().to_owned(),
         ledger,
         queue,
@@ -122,7 +122,8 @@ fn session(
         lent,
         request.options.parallelism,
         limits.clone(),
-    ))
+    );
+    Arc::new(session.describing(backend.described()))
 }
 
 /// Gives the component what it imports of what was granted.
@@ -241,19 +242,22 @@ impl Build {
 /// Drives the instance and passes on that the backend has taken the build.
 async fn forward(
     running: impl Future<Output = Ended>,
-    taken: oneshot::Receiver<()>,
+    mut taken: oneshot::Receiver<()>,
     started: oneshot::Sender<()>,
 ) -> (Ended, bool) {
     let mut running = std::pin::pin!(running);
-    tokio::select! {
+    let (has_begun, ended) = tokio::select! {
         biased;
-        has_begun = taken => {
-            if has_begun.is_ok() {
-                let _ = started.send(());
-            }
-            (running.await, has_begun.is_ok())
-        }
-        ended = &mut running => (ended, false),
+        has_begun = &mut taken => (has_begun.is_ok(), None),
+        // A build can begin and end before anybody else has had a turn.
+        ended = &mut running => (taken.try_recv().is_ok(), Some(ended)),
+    };
+    if has_begun {
+        let _ = started.send(());
+    }
+    match ended {
+        Some(ended) => (ended, has_begun),
+        None => (running.await, has_begun),
     }
 }
 
@@ -339,5 +343,23 @@ impl Session {
             watch_url: ledger.watch_url().map(|url| self.hide(url)),
             submitted: verdict.is_submitted,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_build_that_ends_at_once_has_begun() {
+        let (taken_sender, taken) = oneshot::channel();
+        let (started_sender, mut started) = oneshot::channel();
+        let running = async {
+            let _ = taken_sender.send(());
+            Ended::Outcome(BuildStatus::Passed)
+        };
+        let (_, has_begun) = forward(running, taken, started_sender).await;
+        assert!(has_begun);
+        assert!(started.try_recv().is_ok());
     }
 }

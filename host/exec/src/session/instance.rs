@@ -152,6 +152,7 @@ async fn work(
             ),
         }));
     }
+    let _ = session.described.set(capabilities);
     // Who runs steps on this machine is held to what the host sees.
     session
         .ledger()

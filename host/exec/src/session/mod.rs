@@ -9,7 +9,7 @@ mod instance;
 mod refusals;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use drive::start;
 use refusals::Refusals;
 
-use crate::api::{CancelReason, Secrets, Wish};
+use crate::api::{CancelReason, Capabilities, Secrets, Wish};
 use crate::capability::http::HttpSession;
 use crate::capability::source::SourceTree;
 use crate::capability::vm::{CallError, VmSession};
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     calls: AtomicUsize,
     calls_max: usize,
     diagnostics: Diagnostics,
+    /// What the component says of itself.
+    described: Arc<OnceLock<Capabilities>>,
     /// Tasks that read what commands print.
     pub(crate) pumps: TaskTracker,
 }
@@ -86,9 +88,16 @@ impl Session {
             calls: AtomicUsize::new(0),
             calls_max: limits.calls + 2 * parallelism as usize,
             diagnostics: Diagnostics::new(&limits),
+            described: Arc::default(),
             limits,
             pumps: TaskTracker::new(),
         }
+    }
+
+    /// Notes in `described` what the component says of itself.
+    fn describing(mut self, described: &Arc<OnceLock<Capabilities>>) -> Self {
+        self.described.clone_from(described);
+        self
     }
 
     /// Returns the backend's name, as the user chose it.

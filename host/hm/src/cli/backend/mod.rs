@@ -6,6 +6,7 @@ mod limits;
 mod list;
 mod lock;
 mod revoke;
+mod test;
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::run::{self, Choice};
 use crate::terminal::Terminal;
 
-/// List, inspect and allow execution backends
+/// List, inspect, allow and write execution backends
 #[derive(clap::Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct Args {
@@ -33,6 +34,7 @@ enum Command {
     Revoke(revoke::Args),
     Lock(lock::Args),
     Limits(limits::Args),
+    Test(test::Args),
 }
 
 /// Does what is asked.
@@ -45,6 +47,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Revoke(args) => revoke::run(args, &folders, terminal),
         Command::Lock(args) => lock::run(args, &folders, terminal),
         Command::Limits(_) => limits::run(&folders),
+        Command::Test(args) => test::run(args, &folders, terminal),
     }
 }
 
