@@ -4,4 +4,6 @@
 mod conformance;
 mod desk;
 mod examples;
+mod projects;
+mod python;
 mod worlds;

@@ -1,10 +1,13 @@
 //! `hm backend`: execution backends, and what they were allowed to do.
 
+mod build;
+mod dev;
 mod grant;
 mod inspect;
 mod limits;
 mod list;
 mod lock;
+mod new;
 mod revoke;
 mod test;
 
@@ -34,6 +37,9 @@ enum Command {
     Revoke(revoke::Args),
     Lock(lock::Args),
     Limits(limits::Args),
+    New(new::Args),
+    Build(build::Args),
+    Dev(dev::Args),
     Test(test::Args),
 }
 
@@ -47,6 +53,9 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Revoke(args) => revoke::run(args, &folders, terminal),
         Command::Lock(args) => lock::run(args, &folders, terminal),
         Command::Limits(_) => limits::run(&folders),
+        Command::New(args) => new::run(args, terminal),
+        Command::Build(args) => build::run(args, &folders, terminal),
+        Command::Dev(args) => dev::run(args, &folders, terminal),
         Command::Test(args) => test::run(args, &folders, terminal),
     }
 }
