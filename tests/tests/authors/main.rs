@@ -6,4 +6,5 @@ mod desk;
 mod examples;
 mod projects;
 mod python;
+mod versions;
 mod worlds;
