@@ -4,6 +4,7 @@
 mod conformance;
 mod desk;
 mod examples;
+mod guide;
 mod projects;
 mod python;
 mod versions;
