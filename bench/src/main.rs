@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program whose product is a table")]
 
+mod author;
 mod cloud;
 mod component;
 mod measure;
@@ -50,7 +51,7 @@ fn main() -> Result<()> {
     }
     vm::run(&hm, wanted, &mut table)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    for (name, row) in component::ROWS {
+    for (name, row) in component::ROWS.iter().chain(author::ROWS) {
         if wanted(name) {
             row(&runtime, &mut table).with_context(|| (*name).to_owned())?;
         }

@@ -47,6 +47,20 @@ impl Table {
             },
         ]);
     }
+
+    /// Adds a row about sizes, in bytes; a `limit` of 0 is none.
+    pub fn add_bytes(&mut self, what: &str, baseline: u64, hm: u64, limit: u64) {
+        let kb = |bytes: u64| format!("{:.1} kB", bytes as f64 / 1e3);
+        self.rows.push([
+            what.to_owned(),
+            kb(baseline),
+            kb(hm),
+            format!("{:.2}", hm as f64 / baseline.max(1) as f64),
+            String::new(),
+            if limit == 0 { String::new() } else { kb(limit) },
+            String::new(),
+        ]);
+    }
 }
 
 fn time(duration: Duration) -> String {
