@@ -3,7 +3,9 @@
 //! Every text goes through the template's escaping. The page holds no script, and its policy
 //! lets it fetch nothing; a link is made of a `http` address only.
 
-use hm_plugin_protocol::StepStatus;
+use std::collections::HashSet;
+
+use hm_plugin_protocol::{StepId, StepStatus};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Report, ending};
@@ -80,7 +82,7 @@ fn link(url: &str) -> Markup {
 }
 
 fn steps(report: &Report) -> Markup {
-    let path = report.critical_path();
+    let path: HashSet<StepId> = report.critical_path().into_iter().collect();
     html! {
         table {
             thead { tr { th { "step" } th { "command" } th { "ended" } th { "time" } } }
@@ -110,7 +112,7 @@ fn steps(report: &Report) -> Markup {
 }
 
 /// The command's first line is what a table has room for.
-fn command(report: &Report, step: hm_plugin_protocol::StepId) -> String {
+fn command(report: &Report, step: StepId) -> String {
     let command = report
         .commands
         .get(step as usize)
