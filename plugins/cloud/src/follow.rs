@@ -1,6 +1,7 @@
 //! The log of one job: every chunk once, in order, to its end.
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use futures::future::{Either, FutureExt, LocalBoxFuture, Shared, select};
 use hm_backend_sdk::clock::{self, Backoff, Instant};
 use hm_backend_sdk::http::Response;
 use hm_backend_sdk::{
-    BuildEvent, EventSink, Level, LogChannel, MAX_OUTPUT_CHUNK, Notice, StepId, log,
+    BuildEvent, EventSink, Level, LogChannel, MAX_OUTPUT_CHUNK, Notice, StepId, StepOutput, log,
 };
-use hm_cloud_api::{Chunk, LogItem, LogParser, StreamKind, log_stream};
+use hm_cloud_api::{Chunk, LogItem, LogParser, StreamKind, TooLong, log_stream};
 
 use crate::service::{Gone, Service, pauses};
 use crate::slots::Slots;
@@ -53,7 +54,6 @@ enum Left {
 
 struct Log<'a> {
     logs: &'a Logs<'a>,
-    step: StepId,
     job: &'a str,
     has_ended: HasEnded,
     /// The last chunk that was told.
@@ -77,7 +77,6 @@ pub(crate) async fn follow(
 ) -> Result<(), String> {
     let mut log = Log {
         logs,
-        step,
         job,
         has_ended,
         last: 0,
@@ -137,68 +136,63 @@ impl Log<'_> {
 
     /// Reads a connection until it has no more to say, or something else is to be done.
     async fn read(&mut self, mut answer: Response, is_final: bool) -> Left {
-        let (mut parser, mut items) = (LogParser::default(), Vec::new());
-        let before = self.last;
-        let has_ended = self.has_ended.clone();
-        let mut turn = clock::sleep(TURN).boxed_local();
+        let mut parser = LogParser::default();
+        let mut better = self.better_to_reopen(is_final);
         loop {
-            let other = async {
-                if is_final {
-                    return std::future::pending().await;
+            let bytes = match select(pin!(answer.chunk()), &mut better).await {
+                Either::Left((Ok(Some(bytes)), _)) => bytes,
+                Either::Left((Ok(None), _)) => return Left::Broken,
+                Either::Left((Err(error), _)) => {
+                    log::debug(format!("the log of {} broke off: {error}", self.job));
+                    return Left::Broken;
                 }
-                has_ended.clone().await;
+                Either::Right(((), _)) => return Left::Reopen,
             };
-            let bytes =
-                match select(pin!(answer.chunk()), pin!(select(pin!(other), &mut turn))).await {
-                    Either::Left((Ok(Some(bytes)), _)) => bytes,
-                    Either::Left((Ok(None), _)) => return Left::Broken,
-                    Either::Left((Err(error), _)) => {
-                        log::debug(format!("the log of {} broke off: {error}", self.job));
-                        return Left::Broken;
-                    }
-                    // The stream's own end comes up to 15 s late.
-                    Either::Right((Either::Left(((), _)), _)) => return Left::Reopen,
-                    Either::Right((Either::Right(((), _)), _)) => {
-                        if self.logs.slots.are_wanted() {
-                            return Left::Reopen;
-                        }
-                        turn = clock::sleep(TURN).boxed_local();
-                        continue;
-                    }
-                };
-            if parser.take(&bytes, &mut items).is_err() {
-                return Left::Unreadable("a line of 16 MiB is no log".into());
-            }
-            for item in items.drain(..) {
-                match item {
-                    LogItem::Chunk(chunk) => self.take(chunk).await,
-                    LogItem::HistoryEnd if !is_final => {}
-                    // Nothing follows what brings nothing: a history can be cut too.
-                    LogItem::HistoryEnd if self.last > before => return Left::Reopen,
-                    LogItem::HistoryEnd => return Left::Complete,
-                    LogItem::Done => return Left::Complete,
-                    LogItem::Unreadable(why) => return Left::Unreadable(why),
-                }
-            }
+            let left = parser.take(&bytes, |item| self.take(item, is_final));
             self.told.flush().await;
+            match left {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(left)) => return left,
+                Err(TooLong) => return Left::Unreadable("a line of 16 MiB is no log".into()),
+            }
         }
     }
 
-    /// Tells a chunk, unless it was told before.
-    async fn take(&mut self, chunk: Chunk) {
-        if chunk.seq <= self.last {
-            return;
+    /// Is ready when a stream is to be left: its own end comes up to 15 s late, and others may
+    /// wait for its place. What a job that has ended printed comes at once and is read through.
+    fn better_to_reopen(&self, is_final: bool) -> LocalBoxFuture<'static, ()> {
+        if is_final {
+            return std::future::pending().boxed_local();
         }
-        self.last = chunk.seq;
-        match chunk.kind {
-            StreamKind::Stdout => self.told.push(LogChannel::Stdout, &chunk.content).await,
-            StreamKind::Stderr => self.told.push(LogChannel::Stderr, &chunk.content).await,
-            StreamKind::Meta => {
-                let text = chunk.content.trim_end().to_owned();
-                let notice = Notice::new(Level::Warning, text).about(self.step);
-                self.told.flush().await;
-                self.logs.events.emit(BuildEvent::Notice(notice)).await;
+        let slots = self.logs.slots.clone();
+        let turn = async move {
+            loop {
+                clock::sleep(TURN).await;
+                if slots.are_wanted() {
+                    return;
+                }
             }
+        };
+        let has_ended = self.has_ended.clone();
+        select(has_ended, turn.boxed_local())
+            .map(drop)
+            .boxed_local()
+    }
+
+    /// Queues what a stream says, unless it was told before.
+    fn take(&mut self, item: LogItem<'_>, is_final: bool) -> ControlFlow<Left> {
+        match item {
+            LogItem::Chunk(chunk) => {
+                if chunk.seq > self.last {
+                    self.last = chunk.seq;
+                    self.told.chunk(chunk);
+                }
+                ControlFlow::Continue(())
+            }
+            LogItem::HistoryEnd if !is_final => ControlFlow::Continue(()),
+            // The history of a job that has ended is all that it printed.
+            LogItem::HistoryEnd | LogItem::Done => ControlFlow::Break(Left::Complete),
+            LogItem::Unreadable(why) => ControlFlow::Break(Left::Unreadable(why)),
         }
     }
 
@@ -250,20 +244,53 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn push(&mut self, channel: LogChannel, text: &str) {
-        if channel != self.channel || self.bytes.len() + text.len() > MAX_OUTPUT_CHUNK {
-            self.flush().await;
+    fn chunk(&mut self, chunk: Chunk<'_>) {
+        match chunk.kind {
+            StreamKind::Stdout => self.output(LogChannel::Stdout, chunk.content),
+            StreamKind::Stderr => self.output(LogChannel::Stderr, chunk.content),
+            StreamKind::Meta => {
+                let text = String::from_utf8_lossy(chunk.content);
+                let notice = Notice::new(Level::Warning, text.trim_end()).about(self.step);
+                self.queue();
+                self.events.queue(BuildEvent::Notice(notice));
+            }
+        }
+    }
+
+    fn output(&mut self, channel: LogChannel, mut text: &[u8]) {
+        if channel != self.channel {
+            self.queue();
             self.channel = channel;
         }
-        self.bytes.extend_from_slice(text.as_bytes());
+        while self.bytes.len() + text.len() > MAX_OUTPUT_CHUNK {
+            // A line is cut only if it is longer than an event by itself.
+            if self.bytes.is_empty() {
+                let (piece, rest) = text.split_at(MAX_OUTPUT_CHUNK);
+                self.bytes.extend_from_slice(piece);
+                text = rest;
+            }
+            self.queue();
+        }
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(MAX_OUTPUT_CHUNK);
+        }
+        self.bytes.extend_from_slice(text);
+    }
+
+    /// Puts what is there into an event, which goes with the next flush.
+    fn queue(&mut self) {
+        if !self.bytes.is_empty() {
+            let output = StepOutput {
+                step: self.step,
+                channel: self.channel,
+                data: std::mem::take(&mut self.bytes),
+            };
+            self.events.queue(BuildEvent::StepOutput(output));
+        }
     }
 
     async fn flush(&mut self) {
-        if !self.bytes.is_empty() {
-            let bytes = std::mem::take(&mut self.bytes);
-            self.events
-                .step_output(self.step, self.channel, &bytes)
-                .await;
-        }
+        self.queue();
+        self.events.flush().await;
     }
 }

@@ -92,7 +92,12 @@ impl Tail {
         match self.phase {
             Phase::History => {
                 self.phase = Phase::Live;
-                Some(self.history())
+                let history = self.history();
+                if history.is_err() {
+                    // The server has sent its headers by then: they go out while this waits.
+                    tokio::task::yield_now().await;
+                }
+                Some(history)
             }
             Phase::Live => self.live().await,
             Phase::Over => None,
@@ -101,6 +106,7 @@ impl Tail {
 
     fn history(&mut self) -> io::Result<Bytes> {
         let mut chunks = self.log.after(self.seq, usize::MAX);
+        let all = chunks.len();
         self.take(&mut chunks);
         let mut text = b"event: history\ndata: {\"chunks\":[".to_vec();
         for (index, chunk) in chunks.iter().enumerate() {
@@ -108,6 +114,11 @@ impl Tail {
                 text.push(b',');
             }
             object(&mut text, chunk)?;
+        }
+        if chunks.len() < all {
+            // Cut in its midst: what follows would pass for the rest.
+            self.phase = Phase::Over;
+            return Ok(text.into());
         }
         text.extend_from_slice(b"]}\n\n");
         if let (true, Some(last)) = (self.service.oddities.overlapping_history, chunks.last()) {

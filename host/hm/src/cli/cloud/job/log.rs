@@ -1,9 +1,12 @@
 //! `hm cloud job log`: everything that a job printed, each chunk once, until it ends.
 
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use hm_cloud_api::{Chunk, Job, LogItem, LogParser, LogToken, StreamKind, Version, log_stream};
+use hm_cloud_api::{
+    Chunk, Job, LogItem, LogParser, LogToken, StreamKind, TooLong, Version, log_stream,
+};
 use hm_render::clean_line;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -102,7 +105,7 @@ impl Reader<'_> {
     async fn follow(&mut self, token: &str) -> Result<Left, Gone> {
         let path = log_stream(self.version, self.job);
         let mut answer = self.known.client.log(&path, token, self.last).await?;
-        let (mut parser, mut items) = (LogParser::default(), Vec::new());
+        let mut parser = LogParser::default();
         let mut silent = Duration::ZERO;
         loop {
             let bytes = match timeout(POLL, answer.chunk()).await {
@@ -123,25 +126,35 @@ impl Reader<'_> {
                 }
             };
             silent = Duration::ZERO;
-            if parser.take(&bytes, &mut items).is_err() {
-                return Ok(Left::Broken("a line of 16 MiB is no log".into()));
-            }
-            for item in items.drain(..) {
-                match item {
-                    LogItem::Chunk(chunk) if chunk.seq > self.last => {
-                        self.last = chunk.seq;
-                        self.print(&chunk)?;
-                    }
-                    LogItem::Chunk(_) => {}
-                    LogItem::HistoryEnd if !self.is_terminal => {}
-                    LogItem::HistoryEnd | LogItem::Done => return Ok(Left::Complete),
-                    LogItem::Unreadable(why) => return Ok(Left::Broken(why)),
-                }
+            let left = parser.take(&bytes, |item| self.take(item));
+            std::io::stdout().lock().flush().map_err(Failure::from)?;
+            match left {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(left)) => return left,
+                Err(TooLong) => return Ok(Left::Broken("a line of 16 MiB is no log".into())),
             }
         }
     }
 
-    fn print(&self, chunk: &Chunk) -> Result<(), Failure> {
+    /// Prints what a stream says, unless it was printed before.
+    fn take(&mut self, item: LogItem<'_>) -> ControlFlow<Result<Left, Gone>> {
+        match item {
+            LogItem::Chunk(chunk) if chunk.seq > self.last => {
+                self.last = chunk.seq;
+                match self.print(&chunk) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(failure) => ControlFlow::Break(Err(failure.into())),
+                }
+            }
+            LogItem::Chunk(_) => ControlFlow::Continue(()),
+            LogItem::HistoryEnd if !self.is_terminal => ControlFlow::Continue(()),
+            LogItem::HistoryEnd | LogItem::Done => ControlFlow::Break(Ok(Left::Complete)),
+            LogItem::Unreadable(why) => ControlFlow::Break(Ok(Left::Broken(why))),
+        }
+    }
+
+    fn print(&self, chunk: &Chunk<'_>) -> Result<(), Failure> {
+        let content = String::from_utf8_lossy(chunk.content);
         let mut out = std::io::stdout().lock();
         let stream = match chunk.kind {
             StreamKind::Stdout => "stdout",
@@ -151,16 +164,15 @@ impl Reader<'_> {
         match self.format {
             // Not for the terminal to obey: the text came from anywhere.
             Format::Human if self.is_terminal_output => {
-                let lines: Vec<_> = chunk.content.split('\n').map(clean_line).collect();
+                let lines: Vec<_> = content.split('\n').map(clean_line).collect();
                 out.write_all(lines.join("\n").as_bytes())?;
             }
-            Format::Human => out.write_all(chunk.content.as_bytes())?,
+            Format::Human => out.write_all(chunk.content)?,
             Format::Json => {
-                let line = json!({"seq": chunk.seq, "stream": stream, "content": chunk.content});
+                let line = json!({"seq": chunk.seq, "stream": stream, "content": content});
                 writeln!(out, "{line}")?;
             }
         }
-        out.flush()?;
         Ok(())
     }
 }
