@@ -1,9 +1,13 @@
 //! A response: its head, and a body that is still coming.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::future::{FutureExt, LocalBoxFuture};
 use serde::de::DeserializeOwned;
 
 use super::client::Settings;
@@ -22,10 +26,39 @@ pub struct Response {
     headers: Vec<(String, Vec<u8>)>,
     body: HttpBytes,
     request: Rc<str>,
-    idle: Duration,
-    /// Since when the reader waits for the next chunk, over calls that were dropped.
-    waiting: Option<Instant>,
+    idle: Idle,
     limit: usize,
+}
+
+/// Holds the time between two chunks, with one timer for all of them: a timer a chunk costs
+/// more than most chunks.
+struct Idle {
+    longest: Duration,
+    /// Since when the reader waits for the next chunk, over calls that were dropped.
+    since: Option<Instant>,
+    /// May be that of an earlier wait, and then comes too early.
+    timer: Option<LocalBoxFuture<'static, ()>>,
+}
+
+impl Idle {
+    /// Is ready when the reader has waited for too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        loop {
+            let timer = match &mut self.timer {
+                Some(timer) => timer,
+                None => {
+                    let rest = self.longest.saturating_sub(since.elapsed());
+                    self.timer.insert(clock::sleep(rest).boxed_local())
+                }
+            };
+            ready!(timer.poll_unpin(cx));
+            self.timer = None;
+            if since.elapsed() >= self.longest {
+                return Poll::Ready(());
+            }
+        }
+    }
 }
 
 impl Response {
@@ -35,8 +68,11 @@ impl Response {
             headers: incoming.headers,
             body: incoming.body,
             request: request.into(),
-            idle: client.idle,
-            waiting: None,
+            idle: Idle {
+                longest: client.idle,
+                since: None,
+                timer: None,
+            },
             limit: client.limit,
         }
     }
@@ -89,15 +125,18 @@ impl Response {
     /// # Errors
     /// The connection broke off, or nothing came for the client's idle time.
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        let waited = self.waiting.get_or_insert_with(Instant::now).elapsed();
-        let rest = self.idle.saturating_sub(waited);
-        let next = clock::timeout(rest, self.body.next()).await;
-        self.waiting = None;
-        match next {
-            Ok(chunk) => chunk.transpose(),
-            Err(_) => Err(Failure::TookLongerThan(self.idle)),
-        }
-        .map_err(|failure| self.failed(failure))
+        let next = {
+            let (mut next, idle) = (pin!(self.body.next()), &mut self.idle);
+            poll_fn(|cx| match next.as_mut().poll(cx) {
+                Poll::Ready(chunk) => Poll::Ready(chunk.transpose()),
+                Poll::Pending => idle
+                    .poll(cx)
+                    .map(|()| Err(Failure::TookLongerThan(idle.longest))),
+            })
+            .await
+        };
+        self.idle.since = None;
+        next.map_err(|failure| self.failed(failure))
     }
 
     /// Returns the whole body.
