@@ -5,7 +5,7 @@ use std::time::Duration;
 use hm_backend_sdk::clock::{self, Backoff, Instant};
 use hm_backend_sdk::http::{Client, Error, Failure, Request, Response, Retry};
 use hm_backend_sdk::{BackendError, Rejection};
-use hm_cloud_api::{ApiError, Build, Job, JobList, Kind, Version};
+use hm_cloud_api::{ApiError, Build, Job, JobList, Kind, Version, http_date};
 use serde::de::DeserializeOwned;
 
 use crate::settings::Settings;
@@ -166,8 +166,14 @@ impl Service {
 
     /// Sends a request once.
     pub(crate) async fn once<T: DeserializeOwned>(&self, request: Request) -> Result<T, Gone> {
+        let (found, _) = self.dated(request).await?;
+        Ok(found)
+    }
+
+    async fn dated<T: DeserializeOwned>(&self, request: Request) -> Result<(T, Option<i64>), Gone> {
         let answer = self.open(request).await?;
-        Ok(answer.json().await?)
+        let date = answer.header("date").and_then(http_date);
+        Ok((answer.json().await?, date))
     }
 
     /// Sends a request, and returns the answer's head.
@@ -188,9 +194,21 @@ impl Service {
         path: &str,
         patience: Duration,
     ) -> Result<T, Gone> {
+        let (found, _) = self.get_dated(path, patience).await?;
+        Ok(found)
+    }
+
+    /// Reads something, with the time at which it was answered by the service's clock, in
+    /// milliseconds since 1970, if it tells that.
+    pub(crate) async fn get_dated<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        patience: Duration,
+    ) -> Result<(T, Option<i64>), Gone> {
         let (began, mut pauses) = (Instant::now(), pauses());
         loop {
-            let gone = match self.once(self.request(|client| client.get(path))).await {
+            let request = self.request(|client| client.get(path));
+            let gone = match self.dated(request).await {
                 Ok(found) => return Ok(found),
                 Err(gone) => gone,
             };

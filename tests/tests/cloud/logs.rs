@@ -67,6 +67,25 @@ fn streams_that_are_cut_overlap_or_outlive_their_token_lose_and_repeat_nothing()
 }
 
 #[test]
+fn a_log_token_is_renewed_before_its_end_by_the_services_own_clock() {
+    for (clock_skew_seconds, log_token_seconds) in [(-100_000, 2), (100_000, 2), (-5_000, 3600)] {
+        let cloud = start(odd(Oddities {
+            clock_skew_seconds,
+            log_token_seconds,
+            cut_streams_after: Some(5),
+            ..Oddities::default()
+        }));
+        let build = run(&project(&cloud, &counting())).run().expect(0).build();
+        counted(&build);
+        let streams = exchanges(&cloud, Operation::StreamJobLogs);
+        let refused = streams.iter().filter(|stream| stream.status == Some(401));
+        assert_eq!(refused.count(), 0, "{clock_skew_seconds}");
+        let minted = cloud.journal().count(Operation::GetBuildLogToken);
+        assert_eq!(minted > 1, log_token_seconds == 2, "{minted} tokens");
+    }
+}
+
+#[test]
 fn a_stream_goes_on_after_the_last_chunk_and_does_not_wait_for_its_late_end() {
     let cloud = start(echoing());
     let build = run(&project(&cloud, &counting())).run().expect(0).build();

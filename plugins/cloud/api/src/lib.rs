@@ -21,7 +21,7 @@ pub use object::{
 };
 pub use path::{Version, encode, log_stream};
 pub use state::{BuildState, JobState};
-pub use time::milliseconds;
+pub use time::{http_date, milliseconds};
 
 /// Bytes of a JSON body that the service takes; exactly this many still pass.
 pub const MOST_BODY_BYTES: usize = 8_000_000;

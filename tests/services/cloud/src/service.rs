@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming as RequestBody;
-use hyper::header::{CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_LENGTH, DATE, HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
@@ -87,7 +87,21 @@ impl Service {
         if let Ok(id) = HeaderValue::from_str(&id) {
             answer.headers_mut().insert("x-request-id", id);
         }
+        if let Some(date) = self.date() {
+            answer.headers_mut().insert(DATE, date);
+        }
         Ok(answer)
+    }
+
+    /// Returns the time by our clock, if that is not this machine's, which hyper tells.
+    fn date(&self) -> Option<HeaderValue> {
+        let skew = self.oddities.skew();
+        if skew.is_zero() {
+            return None;
+        }
+        let now = Timestamp::now().checked_add(skew).ok()?;
+        let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        HeaderValue::from_str(&date).ok()
     }
 
     async fn judge(self: &Arc<Self>, request: Request<RequestBody>) -> Result<Answer, Cut> {
