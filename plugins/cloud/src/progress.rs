@@ -109,6 +109,12 @@ impl Progress {
         self.steps[step as usize].has_ended()
     }
 
+    /// Returns true if the service ended jobs because the whole build's time was over.
+    pub(crate) fn ran_out_of_time(&self) -> bool {
+        let mut jobs = self.steps.iter().filter_map(|step| step.job.as_ref());
+        jobs.any(is_cut_off)
+    }
+
     /// Returns what can be told now, and counts it as told: a start, or an end without one.
     pub(crate) fn next(&mut self) -> Option<Next> {
         while let Some(step) = self.touched.pop_front() {
@@ -128,7 +134,7 @@ impl Progress {
         let job = this.job.as_ref().filter(|_| this.told == Told::Queued)?;
         let is_told = |before: &StepId| matches!(self.steps[*before as usize].told, Told::Ended(_));
         let is_free = this.before.iter().all(is_told);
-        let has_run = job.state.has_started() || job.started_at.is_some();
+        let has_run = has_run(job);
         match job.state {
             JobState::Skipped => {
                 let is_blocked = this.before.iter().any(|before| {
@@ -138,6 +144,7 @@ impl Progress {
                 (is_free || is_blocked).then_some(Next::End { step })
             }
             JobState::Canceled if !has_run => Some(Next::End { step }),
+            JobState::TimedOut if !has_run && is_cut_off(job) => Some(Next::End { step }),
             _ if !is_free => None,
             // No machine, or the build's time was over before.
             JobState::Failed | JobState::TimedOut if job.started_at.is_none() => {
@@ -203,6 +210,16 @@ fn rank(state: &JobState) -> u8 {
     }
 }
 
+fn has_run(job: &Job) -> bool {
+    // Whatever became of it, a job whose build was cut off has run only if it had a start.
+    (job.state.has_started() && !is_cut_off(job)) || job.started_at.is_some()
+}
+
+/// Whether it was not the job's own time that was over, but the build's.
+fn is_cut_off(job: &Job) -> bool {
+    job.state == JobState::TimedOut && job.error_code.as_deref() == Some("pipeline_timeout")
+}
+
 fn ended(step: StepId, job: &Job) -> StepEnded {
     let code = job.exit_code.and_then(|code| i32::try_from(code).ok());
     let why = why(job);
@@ -218,6 +235,9 @@ fn ended(step: StepId, job: &Job) -> StepEnded {
         JobState::Skipped => StepEnded::new(step, StepStatus::Skipped)
             .detail(why.unwrap_or_else(|| "a step that it waits for did not pass".into())),
         JobState::Canceled => with(StepEnded::new(step, StepStatus::Cancelled), why),
+        JobState::TimedOut if is_cut_off(job) => {
+            with(StepEnded::new(step, StepStatus::Cancelled), why)
+        }
         JobState::TimedOut => with(StepEnded::new(step, StepStatus::TimedOut), why),
         _ => match code.filter(|code| *code != 0) {
             Some(code) => with(
@@ -324,6 +344,24 @@ mod tests {
         assert!(progress.has_job_ended(0) && !progress.has_ended());
         assert!(progress.take(vec![job("b", "failed")]));
         assert!(progress.has_ended());
+    }
+
+    #[test]
+    fn a_build_whose_time_is_over_ends_its_steps_as_cancelled() {
+        let mut progress = Progress::new(&plan(&[(0, 1)]));
+        let (mut runs, mut waits) = (job("a", "timed_out"), job("b", "timed_out"));
+        runs.started_at = Some("2026-01-01T00:00:00Z".into());
+        for job in [&mut runs, &mut waits] {
+            job.error_code = Some("pipeline_timeout".into());
+        }
+        assert!(!progress.ran_out_of_time());
+        progress.take(vec![runs, waits]);
+        assert!(progress.ran_out_of_time());
+        assert_eq!(progress.next(), start(0, "a"));
+        assert_eq!(progress.next(), Some(Next::End { step: 1 }));
+        for step in [0, 1] {
+            assert_eq!(progress.end(step).unwrap().status, StepStatus::Cancelled);
+        }
     }
 
     #[test]

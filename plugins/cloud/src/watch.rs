@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(5 * 60);
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// How long a build may have no jobs: they are made together with it.
-const JOBLESS: Duration = Duration::from_secs(15);
+const JOBLESS: Duration = Duration::from_secs(8);
 
 /// How long a build that has ended may show jobs that have not.
 const UNSETTLED: Duration = Duration::from_secs(30);
@@ -178,6 +178,9 @@ impl<'a> Watch<'a> {
         if self.is_cancelled {
             return Ok(BuildStatus::Cancelled);
         }
+        if self.progress.ran_out_of_time() {
+            return Ok(BuildStatus::TimedOut);
+        }
         Ok(self.watched.events.verdict())
     }
 
@@ -305,10 +308,14 @@ impl<'a> Watch<'a> {
 
     /// Lets every log know whose job has ended.
     fn hear_of_ends(&mut self) {
-        for (step, end) in self.ends.iter_mut().enumerate() {
-            if end.is_some() && self.progress.has_job_ended(step as StepId) {
-                drop(end.take());
-            }
+        for step in 0..self.ends.len() as StepId {
+            self.hear_of_end(step);
+        }
+    }
+
+    fn hear_of_end(&mut self, step: StepId) {
+        if self.progress.has_job_ended(step) {
+            drop(self.ends[step as usize].take());
         }
     }
 
@@ -382,7 +389,7 @@ impl<'a> Watch<'a> {
                     events.queue(BuildEvent::StepStarted(self.started(step)));
                     let log = self.follow(step, job);
                     work.push(log);
-                    self.hear_of_ends();
+                    self.hear_of_end(step);
                 }
                 Next::StartAndEnd { step } => {
                     events.queue(BuildEvent::StepStarted(self.started(step)));
