@@ -40,6 +40,8 @@ pub struct Human<W: Write> {
     is_live: bool,
     backend: String,
     command: String,
+    goes_on: bool,
+    watch: Option<String>,
     last_frame: Option<Timestamp>,
     is_finished: bool,
 }
@@ -61,6 +63,8 @@ impl<W: Write + Send> Human<W> {
             is_live: options.interactive && options.detail != Detail::Quiet,
             backend: clean_line(&options.backend).into_owned(),
             command: options.command.clone(),
+            goes_on: options.goes_on,
+            watch: options.watch.clone(),
             last_frame: None,
             is_finished: false,
         }
@@ -187,14 +191,21 @@ impl<W: Write + Send> Human<W> {
     }
 
     fn summary(&mut self, outcome: Option<&BuildOutcome>) -> io::Result<()> {
-        if outcome.is_some_and(|outcome| outcome.submitted) {
-            let url = outcome.and_then(|outcome| outcome.watch_url.as_deref());
+        if let Some(outcome) = outcome.filter(|outcome| outcome.submitted) {
+            let url = outcome.watch_url.as_deref();
             let mut line = Line::endless(self.look);
             line.push(Style::Plain, "submitted and left to run");
             if let Some(url) = url {
                 line.push(Style::Plain, ": ")
                     .push(Style::Note, &clean_line(url));
             }
+            self.screen.line(line)?;
+            let Some(command) = words::watching(self.watch.as_deref(), &outcome.build) else {
+                return Ok(());
+            };
+            let mut line = Line::endless(self.look);
+            line.push(Style::Dim, "  watch it from here: ")
+                .push(Style::Plain, &clean_line(&command));
             return self.screen.line(line);
         }
         let summary = Summary {
@@ -205,6 +216,7 @@ impl<W: Write + Send> Human<W> {
             detail: self.detail,
             backend: &self.backend,
             command: &self.command,
+            goes_on: self.goes_on,
         };
         for line in summary.lines() {
             self.screen.line(line)?;

@@ -29,6 +29,7 @@ pub struct Plain<W> {
     /// True if a carriage return would write over the start of its line.
     is_terminal: bool,
     backend: String,
+    watch: Option<String>,
     state: State,
     /// What stands before a line, by step.
     prefixes: Vec<Prefix>,
@@ -66,6 +67,7 @@ impl<W: Write + Send> Plain<W> {
             look,
             is_terminal: options.interactive,
             backend: clean_line(&options.backend).into_owned(),
+            watch: options.watch.clone(),
             state: State::new(plan),
             prefixes,
             pieces: Pieces::new(),
@@ -228,11 +230,14 @@ impl<W: Write + Send> Plain<W> {
         if !counts.is_empty() {
             self.line(&format!("build: {counts}"))?;
         }
-        let mut text = format!(
-            "build: end exit={exit_code} duration={duration_ms}ms {}",
-            status.as_str().replace('_', " ")
-        );
-        if let Some(reason) = reason {
+        // What was left to run has not passed yet.
+        let is_submitted = self.state.is_submitted();
+        let ending = match is_submitted {
+            true => "submitted".to_owned(),
+            false => status.as_str().replace('_', " "),
+        };
+        let mut text = format!("build: end exit={exit_code} duration={duration_ms}ms {ending}");
+        if let Some(reason) = reason.as_deref().filter(|_| !is_submitted) {
             text += &format!(": {}", clean_line(reason));
         }
         self.line(&text)
@@ -315,8 +320,10 @@ impl<W: Write + Send> Renderer for Plain<W> {
                 .watch_url
                 .as_deref()
                 .map_or(String::new(), |url| format!(", watch {url}"));
+            let command = words::watching(self.watch.as_deref(), &outcome.build)
+                .map_or(String::new(), |command| format!(", or `{command}`"));
             self.line(&clean_line(&format!(
-                "build: submitted and left to run{watch}"
+                "build: submitted and left to run{watch}{command}"
             )))?;
         }
         self.flush()

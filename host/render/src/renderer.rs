@@ -103,6 +103,11 @@ pub struct Options {
     pub backend: String,
     /// The command that runs this again, as a person would type it: `hm run ci`.
     pub command: String,
+    /// The build goes on past failures as it is: no flag for it is offered.
+    pub goes_on: bool,
+    /// The command that watches a build which was left to run, but for its pipeline and
+    /// number: `hm cloud build watch`. None where there is no such command.
+    pub watch: Option<String>,
     /// Where logs too long for memory wait, in files without a name.
     pub spill_dir: PathBuf,
 }
@@ -117,6 +122,8 @@ impl Default for Options {
             detail: Detail::Normal,
             backend: "local".into(),
             command: "hm run".into(),
+            goes_on: false,
+            watch: None,
             spill_dir: "/tmp".into(),
         }
     }

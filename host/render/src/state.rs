@@ -71,6 +71,14 @@ impl State {
         }
     }
 
+    /// Returns true if a service took the build and it was left to run: only then does a
+    /// build pass whose steps have not ended.
+    pub fn is_submitted(&self) -> bool {
+        let has_passed = |verdict: &Verdict| verdict.status == BuildStatus::Passed;
+        let is_left = self.build.is_some() && self.ended < self.steps.len();
+        is_left && self.verdict.as_ref().is_some_and(has_passed)
+    }
+
     /// Folds one event in. An event about a step outside of the plan changes nothing.
     pub fn apply(&mut self, event: &BuildEvent) {
         match event {

@@ -113,6 +113,13 @@ fn a_failure_skips_what_waits_for_it_and_is_told_with_its_code() {
     assert_eq!(build.step("bad").stderr(), ["oh no"]);
     assert_eq!(build.step("beside").stdout(), ["beside"]);
     assert_well_behaved(&cloud);
+    // The service goes on past a failure as it is: there is no flag to ask for that.
+    let call = project.hm(["run", "--backend", "cloud", "--format", "human"]);
+    let said = call
+        .run()
+        .expect(1)
+        .says(&["run it again: hm run ci --backend cloud\n"]);
+    assert!(!said.errors().contains(" -k"), "{}", said.said());
 }
 
 #[test]
@@ -150,7 +157,11 @@ fn without_a_watch_only_the_submission_is_told() {
     let said = call.run().expect(0);
     let url = format!("{}/acme/pipelines/ci/builds/1", cloud.url());
     assert!(said.text().contains(&url), "{}", said.said());
-    assert!(said.text().contains("submitted"), "{}", said.said());
+    let ends = ["ms submitted\n", "`hm cloud build watch -p ci 1`"];
+    for end in ends {
+        assert!(said.text().contains(end), "no {end:?} in {}", said.said());
+    }
+    assert!(!said.text().contains("passed"), "{}", said.said());
     let jobs = cloud.journal().count(Operation::ListJobs);
     assert_eq!(
         (jobs, cloud.journal().count(Operation::CancelBuild)),

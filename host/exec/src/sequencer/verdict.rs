@@ -25,7 +25,7 @@ impl Verdict {
         Self {
             status,
             exit_code: status.exit_code(),
-            reason: is_submitted.then(|| "submitted; nobody waits for it".into()),
+            reason: is_submitted.then(|| "submitted and left to run".into()),
             closing: None,
             is_submitted,
         }

@@ -84,6 +84,7 @@ pub(super) fn look(
     if let Some(dir) = &options.dir {
         command += &format!(" -d {}", dir.display());
     }
+    let is_cloud = matches!(prepared.choice, Choice::Cloud(_));
     hm_render::Options {
         color: if format == Format::Human {
             terminal.color_on_stderr()
@@ -100,6 +101,9 @@ pub(super) fn look(
         },
         backend: prepared.choice.name().to_owned(),
         command,
+        // The service goes on whatever it is asked.
+        goes_on: options.keep_going || is_cloud,
+        watch: is_cloud.then(|| "hm cloud build watch".to_owned()),
         spill_dir: std::env::temp_dir(),
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) detail: Detail,
     pub(crate) backend: &'a str,
     pub(crate) command: &'a str,
+    /// Past failures.
+    pub(crate) goes_on: bool,
 }
 
 impl Summary<'_> {
@@ -230,7 +232,8 @@ impl Summary<'_> {
         }
         lines.push(self.note("run it again", self.command));
         let counts = self.state.counts_by_status();
-        if counts.of(StepStatus::Skipped) + counts.of(StepStatus::Cancelled) > 0 {
+        let has_more = counts.of(StepStatus::Skipped) + counts.of(StepStatus::Cancelled) > 0;
+        if has_more && !self.goes_on {
             lines.push(self.note("go on past failures", &format!("{} -k", self.command)));
         }
         if self.detail != Detail::Verbose && counts.of(StepStatus::Passed) > 0 {

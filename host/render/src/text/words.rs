@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hm_plugin_protocol::{Level, StepStatus};
+use hm_plugin_protocol::{BuildRef, Level, StepStatus};
 
 /// Returns a time as a person says it: `850ms`, `1.2s`, `1m 05s`, `2h 03m`.
 pub(crate) fn duration(ms: u64) -> String {
@@ -36,6 +36,12 @@ pub(crate) fn status(status: StepStatus) -> &'static str {
         StepStatus::TimedOut => "timed out",
         other => other.as_str(),
     }
+}
+
+/// Returns the command that watches a build, if a service has numbered it.
+pub(crate) fn watching(command: Option<&str>, build: &BuildRef) -> Option<String> {
+    let (command, number) = (command?, build.number?);
+    Some(format!("{command} -p {} {number}", build.pipeline))
 }
 
 /// Returns the word for a notice's level.

@@ -348,12 +348,17 @@ fn a_build_that_a_service_took() {
     let plan = plan(&[("a", "")]);
     let (accepted, outcome) = submitted();
     let written = Written::default();
-    let mut human = Human::new(written.clone(), &plan, &Options::default());
+    let options = Options {
+        watch: Some("hm cloud build watch".into()),
+        ..Options::default()
+    };
+    let mut human = Human::new(written.clone(), &plan, &options);
     human.event(&accepted).unwrap();
     human.finish(Some(&outcome)).unwrap();
     insta::assert_snapshot!(written.text(), @"
     accepted as #12: https://app.example.test/12
     submitted and left to run: https://app.example.test/12
+      watch it from here: hm cloud build watch -p ci 12
     ");
 }
 

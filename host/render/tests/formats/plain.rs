@@ -162,12 +162,21 @@ fn a_build_that_a_service_took() {
     let plan = plan(&[("a", "")]);
     let (accepted, outcome) = submitted();
     let written = Written::default();
-    let mut plain = Plain::new(written.clone(), &plan, &Options::default());
+    let options = Options {
+        watch: Some("hm cloud build watch".into()),
+        ..Options::default()
+    };
+    let mut plain = Plain::new(written.clone(), &plan, &options);
     plain.event(&accepted).unwrap();
+    plain
+        .event(&end(BuildStatus::Passed, 12, "submitted and left to run"))
+        .unwrap();
     plain.finish(Some(&outcome)).unwrap();
     assert_eq!(
         written.text(),
         "build: accepted as #12 of acme/ci, watch https://app.example.test/12\n\
-         build: submitted and left to run, watch https://app.example.test/12\n"
+         build: end exit=0 duration=12ms submitted\n\
+         build: submitted and left to run, watch https://app.example.test/12, \
+         or `hm cloud build watch -p ci 12`\n"
     );
 }
