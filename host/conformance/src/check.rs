@@ -18,8 +18,21 @@ pub enum Verdict {
     Passed,
     /// It did not hold.
     Failed(Vec<Finding>),
+    /// It is no matter of such a backend; why.
+    NotApplicable(String),
     /// Nothing could be said about it; why.
     Unjudged(String),
+}
+
+impl Verdict {
+    /// Returns why nothing is said about the check, if nothing is.
+    pub(crate) fn passed_over(&self) -> Option<String> {
+        match self {
+            Self::NotApplicable(why) => Some(format!("not applicable: {why}")),
+            Self::Unjudged(why) => Some(format!("not judged: {why}")),
+            Self::Passed | Self::Failed(_) => None,
+        }
+    }
 }
 
 /// Where a check did not hold, and how.
@@ -129,6 +142,9 @@ checks! {
     SUBMITS "returns-without-watching" "with --no-watch the build is handed over, and nobody waits"
         "types.wit" "watch: bool,";
 }
+
+/// Rules of the order table that only a backend can break which runs steps in machines.
+pub(crate) const OF_MACHINES: &[Check] = &[RUNS_STARTED, OUTPUT_MACHINES, CLAIMS, HITS];
 
 /// The interface, as the contract has it.
 const FILES: &[(&str, &str)] = &[

@@ -17,7 +17,7 @@ use crate::engine::Scripted;
 use crate::observe::{self, Observation};
 use crate::report::Report;
 use crate::rules::{self, Owner};
-use crate::scenarios::{self, Judge, Scenario};
+use crate::scenarios::{self, Found, Judge, Scenario};
 
 /// What to try, and with what.
 pub struct Kit {
@@ -51,6 +51,8 @@ pub enum KitError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Traits {
     pub(crate) asks_vm: bool,
+    pub(crate) honors_parallelism: bool,
+    pub(crate) honors_keep_going: bool,
     pub(crate) reports_cache_hits: bool,
     pub(crate) supports_no_watch: bool,
 }
@@ -86,6 +88,11 @@ impl Kit {
         let folder = tempfile::tempdir().map_err(KitError::Folder)?;
         std::fs::write(folder.path().join("README"), "conformance\n").map_err(KitError::Folder)?;
         let mut book = Book::new();
+        if !inspection.asks.contains(&Interface::Vm) {
+            for check in check::OF_MACHINES {
+                book.passed_over(*check, scenarios::NO_MACHINES);
+            }
+        }
         let mut traits = None;
         for scenario in scenarios::all() {
             let known = traits.get_or_insert_with(|| {
@@ -135,6 +142,8 @@ impl Kit {
 fn told(asks: &std::collections::BTreeSet<Interface>, says: Capabilities) -> Traits {
     Traits {
         asks_vm: asks.contains(&Interface::Vm),
+        honors_parallelism: says.honors_parallelism,
+        honors_keep_going: says.honors_keep_going,
         reports_cache_hits: says.reports_cache_hits,
         supports_no_watch: says.supports_no_watch,
     }
@@ -180,10 +189,11 @@ impl Book {
             findings: Vec::new(),
         };
         (scenario.judge)(seen, &mut judge);
-        for (check, what) in judge.findings {
-            match what {
-                Some(what) => self.fail(check, scenario.name, what),
-                None => self.held.push(check.name),
+        for (check, found) in judge.findings {
+            match found {
+                Found::Holds => self.held.push(check.name),
+                Found::Fails(what) => self.fail(check, scenario.name, what),
+                Found::Outside(why) => self.passed_over(check, why),
             }
         }
     }
@@ -227,12 +237,14 @@ impl Book {
             .map(|check| {
                 let verdict = if let Some(findings) = self.findings.remove(check.name) {
                     Verdict::Failed(findings)
-                } else if self.held.contains(&check.name) || (rule(check) && self.whole > 0) {
+                } else if self.held.contains(&check.name) {
+                    Verdict::Passed
+                } else if let Some(why) = self.reasons.get(check.name) {
+                    Verdict::NotApplicable((*why).into())
+                } else if rule(check) && self.whole > 0 {
                     Verdict::Passed
                 } else {
-                    let why = self.reasons.get(check.name).copied();
-                    let why = why.unwrap_or("the builds that would tell ended by another fault");
-                    Verdict::Unjudged(why.into())
+                    Verdict::Unjudged("the builds that would tell ended by another fault".into())
                 };
                 (*check, verdict)
             })

@@ -46,13 +46,14 @@ impl Report {
             let mark = match verdict {
                 Verdict::Passed => "ok  ",
                 Verdict::Failed(_) => "FAIL",
-                Verdict::Unjudged(_) => "-   ",
+                Verdict::NotApplicable(_) | Verdict::Unjudged(_) => "-   ",
             };
             let _ = writeln!(text, "{mark}  {:<28}  {}", check.name, check.about);
             match verdict {
                 Verdict::Passed => {}
-                Verdict::Unjudged(why) => {
-                    let _ = writeln!(text, "{:34}not judged: {why}", "");
+                Verdict::NotApplicable(_) | Verdict::Unjudged(_) => {
+                    let why = verdict.passed_over().unwrap_or_default();
+                    let _ = writeln!(text, "{:34}{why}", "");
                 }
                 Verdict::Failed(findings) => {
                     for finding in findings.iter().take(SHOWN) {
@@ -80,11 +81,15 @@ impl Report {
             verdicts.filter(|&verdict| is(verdict)).count()
         };
         let passed = count(|verdict| *verdict == Verdict::Passed);
+        let outside = count(|verdict| matches!(verdict, Verdict::NotApplicable(_)));
         let unjudged = count(|verdict| matches!(verdict, Verdict::Unjudged(_)));
-        let failed = self.checks.len() - passed - unjudged;
+        let failed = self.failed().count();
         let mut text = format!("{passed} of {} checks passed", self.checks.len());
         if failed > 0 {
             let _ = write!(text, ", {failed} failed");
+        }
+        if outside > 0 {
+            let _ = write!(text, ", {outside} not applicable");
         }
         if unjudged > 0 {
             let _ = write!(text, ", {unjudged} not judged");
@@ -99,7 +104,7 @@ impl Report {
         let skipped = self
             .checks
             .iter()
-            .filter(|(_, verdict)| matches!(verdict, Verdict::Unjudged(_)))
+            .filter(|(_, verdict)| verdict.passed_over().is_some())
             .count();
         let seconds = self.took.as_secs_f64();
         let tests = self.checks.len();
@@ -117,8 +122,8 @@ impl Report {
             );
             let _ = match verdict {
                 Verdict::Passed => writeln!(xml, "/>"),
-                Verdict::Unjudged(why) => {
-                    let why = escaped(why);
+                Verdict::NotApplicable(_) | Verdict::Unjudged(_) => {
+                    let why = escaped(&verdict.passed_over().unwrap_or_default());
                     writeln!(
                         xml,
                         ">\n      <skipped message=\"{why}\"/>\n    </testcase>"

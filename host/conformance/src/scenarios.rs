@@ -42,14 +42,36 @@ pub(crate) struct Scenario {
 /// Takes what a scenario says of checks.
 pub(crate) struct Judge<'a> {
     pub(crate) traits: &'a Traits,
-    /// Checks that could be judged, with what was wrong.
-    pub(crate) findings: Vec<(Check, Option<String>)>,
+    /// What can be said of which check.
+    pub(crate) findings: Vec<(Check, Found)>,
+}
+
+/// What a build says of a check.
+pub(crate) enum Found {
+    Holds,
+    /// What was seen instead.
+    Fails(String),
+    /// Such a backend is not held to it; why.
+    Outside(&'static str),
 }
 
 impl Judge<'_> {
     /// Notes whether a check held; `what` tells what was seen instead.
     fn expect(&mut self, check: Check, holds: bool, what: impl FnOnce() -> String) {
-        self.findings.push((check, (!holds).then(what)));
+        let found = if holds {
+            Found::Holds
+        } else {
+            Found::Fails(what())
+        };
+        self.findings.push((check, found));
+    }
+
+    /// Notes that a check is no matter of this backend, unless `is_its_own`; returns that.
+    fn is_held_to(&mut self, check: Check, is_its_own: bool, why: &'static str) -> bool {
+        if !is_its_own {
+            self.findings.push((check, Found::Outside(why)));
+        }
+        is_its_own
     }
 
     /// Expects a verdict.
@@ -62,6 +84,24 @@ impl Judge<'_> {
                 told(&seen.result)
             )
         });
+    }
+
+    /// Expects the end of a step with a code that the host makes of what it sees: who runs
+    /// steps elsewhere need not be told one.
+    fn end_as_seen(
+        &mut self,
+        check: Check,
+        seen: &Observation,
+        step: StepId,
+        (status, code): (StepStatus, i32),
+    ) {
+        let found = seen.end(step);
+        let is_untold = matches!(found, Some((found, None, _)) if found == status);
+        if self.traits.asks_vm || !is_untold {
+            self.end(check, seen, step, (status, Some(code)));
+        } else {
+            self.expect(check, true, String::new);
+        }
     }
 
     /// Expects a step's end.
@@ -104,12 +144,11 @@ fn always(_: &Traits) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Why checks of machines are passed over.
+pub(crate) const NO_MACHINES: &str = "the backend does not run steps in machines of this host";
+
 fn with_machines(traits: &Traits) -> Result<(), &'static str> {
-    if traits.asks_vm {
-        Ok(())
-    } else {
-        Err("the backend does not run steps in machines")
-    }
+    traits.asks_vm.then_some(()).ok_or(NO_MACHINES)
 }
 
 fn scenario(
@@ -147,7 +186,8 @@ pub(crate) fn all() -> Vec<Scenario> {
 /// Every way in which a step ends.
 fn verdicts() -> Vec<Scenario> {
     let one = |command: &str| Draft::new().step("one", command);
-    let limit = Duration::from_millis(400);
+    // Whole seconds are what every service knows.
+    let limit = Duration::from_secs(1);
     vec![
         scenario(
             "a step that passes",
@@ -173,7 +213,7 @@ fn verdicts() -> Vec<Scenario> {
             one("kill -9 $$").plan(),
             |seen, judge| {
                 judge.status(check::SIGNALS, seen, BuildStatus::Failed);
-                judge.end(check::SIGNALS, seen, 0, (StepStatus::Failed, Some(137)));
+                judge.end_as_seen(check::SIGNALS, seen, 0, (StepStatus::Failed, 137));
             },
         ),
         scenario(
@@ -182,7 +222,7 @@ fn verdicts() -> Vec<Scenario> {
             one("sleep 30").timeout(limit).plan(),
             |seen, judge| {
                 judge.status(check::TIMEOUTS, seen, BuildStatus::Failed);
-                judge.end(check::TIMEOUTS, seen, 0, (StepStatus::TimedOut, Some(124)));
+                judge.end_as_seen(check::TIMEOUTS, seen, 0, (StepStatus::TimedOut, 124));
             },
         ),
         scenario(
@@ -210,6 +250,9 @@ fn verdicts() -> Vec<Scenario> {
     ]
 }
 
+const ALWAYS_GOES: &str = "the backend does not say that it honours --keep-going";
+const NO_J: &str = "the backend does not say that it honours -j";
+
 /// Edges, failures, and steps at once.
 fn order() -> Vec<Scenario> {
     // `c` waits for the failing `b`; `d` is ready once the slow `a` is done.
@@ -224,10 +267,13 @@ fn order() -> Vec<Scenario> {
             .plan()
     };
     let mut stopping = scenario("a failure", check::STOPS, failing(), |seen, judge| {
-        judge.status(check::STOPS, seen, BuildStatus::Failed);
         judge.expect(check::SKIPS, !seen.has_started(2), || {
             "step 2 waits for one that failed, and was started".into()
         });
+        if !judge.is_held_to(check::STOPS, judge.traits.honors_keep_going, ALWAYS_GOES) {
+            return;
+        }
+        judge.status(check::STOPS, seen, BuildStatus::Failed);
         judge.expect(check::STOPS, !seen.has_started(3), || {
             "step 3 was started after another had failed".into()
         });
@@ -261,9 +307,11 @@ fn order() -> Vec<Scenario> {
             judge.expect(check::AT_ONCE, most >= 2, || {
                 format!("{most} step ran at one time, with -j 3")
             });
-            judge.expect(check::NOT_MORE, most <= 3, || {
-                format!("{most} steps ran at one time, with -j 3")
-            });
+            if judge.is_held_to(check::NOT_MORE, judge.traits.honors_parallelism, NO_J) {
+                judge.expect(check::NOT_MORE, most <= 3, || {
+                    format!("{most} steps ran at one time, with -j 3")
+                });
+            }
         },
     );
     parallel.parallelism = 3;
@@ -345,7 +393,7 @@ fn cache() -> Vec<Scenario> {
     };
     let reports = |traits: &Traits| match (traits.asks_vm, traits.reports_cache_hits) {
         (true, true) => Ok(()),
-        (false, _) => Err("the backend does not run steps in machines"),
+        (false, _) => Err(NO_MACHINES),
         (true, false) => Err("the backend does not say that it reports cache hits"),
     };
     let mut first = scenario("steps to be kept", check::CACHE, plan(), |seen, judge| {

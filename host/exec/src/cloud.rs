@@ -96,19 +96,33 @@ impl CloudBackend {
         config: CloudConfig,
     ) -> std::result::Result<Self, CloudError> {
         let loaded = runtime.load(&Self::source())?;
-        let settings = settings(&config);
-        let grants = Grants {
-            source: Some(SourceGrant { state }),
-            http: Some(http(&config)?),
-            secrets: config.secrets,
-            limits: limits(runtime.limits()),
-            ..Grants::default()
-        };
+        let (settings, mut grants) = Self::lend(config, runtime.limits())?;
+        grants.source = Some(SourceGrant { state });
         let component = ComponentBackend::new(runtime, "cloud", &loaded, grants)?;
         Ok(Self {
             component: component.built_in(),
             settings,
         })
+    }
+
+    /// Returns what a configuration comes to at the component: its settings, and what it is
+    /// granted besides the source tree; for who runs the component by itself. `own` are the
+    /// user's limits.
+    ///
+    /// # Errors
+    /// The configuration cannot be used.
+    pub fn lend(
+        config: CloudConfig,
+        own: &Limits,
+    ) -> std::result::Result<(Vec<(String, String)>, Grants), CloudError> {
+        let (settings, http) = (settings(&config), http(&config)?);
+        let grants = Grants {
+            http: Some(http),
+            secrets: config.secrets,
+            limits: limits(own),
+            ..Grants::default()
+        };
+        Ok((settings, grants))
     }
 }
 
@@ -162,7 +176,6 @@ impl ExecutionBackend for CloudBackend {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            honors_keep_going: true,
             is_observer: true,
             supports_no_watch: true,
             provides_watch_url: true,

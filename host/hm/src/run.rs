@@ -26,7 +26,7 @@ use hm_pipeline::project::Rendered;
 use uuid::Uuid;
 
 pub(crate) use backend::{Choice, Stranger, engine_name, limits, load_failure, network, runtime};
-pub(crate) use cloud::CloudChoice;
+pub(crate) use cloud::{CloudChoice, cloud_failure, config as cloud_config};
 pub(crate) use machines::{EngineName, cache, docker, exposed, images, sandbox, state, vm_failure};
 pub(crate) use question::{describe, size};
 pub(crate) use reports::Wanted as WantedReport;

@@ -28,8 +28,8 @@ impl Backend for Cloud {
         Description {
             name: "cloud".into(),
             version: env!("CARGO_PKG_VERSION").into(),
+            // The service goes on past a failure, whatever it is asked.
             capabilities: Capabilities::OBSERVER
-                | Capabilities::HONORS_KEEP_GOING
                 | Capabilities::SUPPORTS_NO_WATCH
                 | Capabilities::PROVIDES_WATCH_URL
                 | Capabilities::ENFORCES_TIMEOUT,

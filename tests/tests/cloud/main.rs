@@ -3,6 +3,7 @@
 mod account;
 mod builds;
 mod cancel;
+mod conformance;
 mod login;
 mod logs;
 mod parity;

@@ -386,7 +386,11 @@ impl Surroundings<'_> {
         let http = match &grant.http {
             Some(reach) if asks(Interface::Http) => {
                 let credentials = Credentials::read(self.folders);
-                Some(reach.grant(&inspection.digest, &credentials, self.http_network()?)?)
+                Some(reach.grant(
+                    &inspection.digest,
+                    &credentials,
+                    http_network(self.settings)?,
+                )?)
             }
             _ => None,
         };
@@ -419,16 +423,6 @@ impl Surroundings<'_> {
             secrets: grant.secrets.iter().cloned().collect(),
             ..Grants::default()
         })
-    }
-
-    pub(super) fn http_network(&self) -> Result<HttpNetwork, Failure> {
-        let network = HttpNetwork::default();
-        match self.settings.proxy() {
-            None => Ok(network),
-            Some((proxy, direct)) => HttpProxy::new(proxy, direct)
-                .map(|proxy| network.proxy(proxy))
-                .map_err(|error| Failure::usage(format!("`http.proxy`: {error}"))),
-        }
     }
 
     /// Returns the grant that holds for this run.
@@ -565,5 +559,16 @@ pub(super) fn backend_failure(error: BackendError, digest: Option<&str>) -> Fail
             raised.replacen('=', " = ", 1)
         )),
         (None, _) => failure,
+    }
+}
+
+/// Returns how requests of backends leave this machine.
+pub(super) fn http_network(settings: &Settings) -> Result<HttpNetwork, Failure> {
+    let network = HttpNetwork::default();
+    match settings.proxy() {
+        None => Ok(network),
+        Some((proxy, direct)) => HttpProxy::new(proxy, direct)
+            .map(|proxy| network.proxy(proxy))
+            .map_err(|error| Failure::usage(format!("`http.proxy`: {error}"))),
     }
 }

@@ -4,9 +4,10 @@ use hm_exec::{CloudBackend, CloudConfig, CloudError};
 use hm_plugin_protocol::SECRET_PREFIX;
 use hm_render::clean_line;
 
-use super::backend::{Ready, Surroundings, load_failure, runtime};
+use super::backend::{Ready, Surroundings, http_network, load_failure, runtime};
 use super::{Options, Prepared, machines};
 use crate::cloud::{Account, Client};
+use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::terminal::Terminal;
 
@@ -100,13 +101,30 @@ pub(super) fn prepare(
         ..
     } = *surroundings;
     let account = Account::find(folders, settings, terminal)?;
+    let config = tokio::runtime::Handle::current().block_on(config(choice, &account, settings))?;
+    let state = machines::state(folders)?;
+    let runtime = runtime(folders, settings)?;
+    let backend = CloudBackend::new(&runtime, state, config).map_err(cloud_failure)?;
+    Ok(Ready {
+        backend: Box::new(backend),
+        digest: None,
+        subsystem: None,
+    })
+}
+
+/// Returns how the user's service is reached, and as whom.
+///
+/// # Errors
+/// No login (exit 3), no organization, or no service.
+pub(crate) async fn config(
+    choice: &CloudChoice,
+    account: &Account,
+    settings: &Settings,
+) -> Result<CloudConfig, Failure> {
     let token = account.bearer()?.expose().to_owned();
     let org = match &choice.org {
         Some(org) => org.clone(),
-        None => {
-            let client = Client::new(&account)?;
-            tokio::runtime::Handle::current().block_on(account.organization(&client))?
-        }
+        None => account.organization(&Client::new(account)?).await?,
     };
     let private = if account.is_default() {
         Vec::new()
@@ -114,7 +132,7 @@ pub(super) fn prepare(
         let ranges = PRIVATE.iter().map(|range| range.parse());
         ranges.collect::<Result<_, _>>().map_err(Failure::usage)?
     };
-    let config = CloudConfig {
+    Ok(CloudConfig {
         api: account.api.to_string(),
         app: account.app.to_string(),
         org,
@@ -122,19 +140,16 @@ pub(super) fn prepare(
         version: account.version.clone(),
         attach: choice.attach,
         token,
-        network: surroundings.http_network()?,
+        network: http_network(settings)?,
         private,
         secrets: settings.cloud_secrets().iter().cloned().collect(),
-    };
-    let state = machines::state(folders)?;
-    let runtime = runtime(folders, settings)?;
-    let backend = CloudBackend::new(&runtime, state, config).map_err(|error| match error {
+    })
+}
+
+/// Makes a failure of why there is no backend.
+pub(crate) fn cloud_failure(error: CloudError) -> Failure {
+    match error {
         CloudError::Load(error) => load_failure(error),
         CloudError::Config(why) => Failure::usage(why),
-    })?;
-    Ok(Ready {
-        backend: Box::new(backend),
-        digest: None,
-        subsystem: None,
-    })
+    }
 }

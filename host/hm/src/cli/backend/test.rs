@@ -3,17 +3,23 @@
 use std::path::PathBuf;
 
 use hm_conformance::{Kit, KitError};
-use hm_exec::{ComponentSource, Grants, HttpGrant, HttpNetwork, LocalBackend, Pattern};
+use hm_exec::{
+    CloudBackend, ComponentSource, Grants, HttpGrant, HttpNetwork, LocalBackend, Pattern,
+};
 
+use crate::cloud::Account;
 use crate::config::{Folders, Layer, Settings};
 use crate::failure::{Exit, Failure};
-use crate::run;
+use crate::run::{self, CloudChoice};
 use crate::terminal::Terminal;
 
 /// Hold a backend against the contract, in builds of every kind
+///
+/// `cloud` is tried on the service that HM_API_URL names, with some 25 builds, one of them of
+/// 2,000 steps.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// A component's file, or `local`
+    /// A component's file, `local` or `cloud`
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// A setting for the backend; may be repeated
@@ -32,29 +38,27 @@ fn setting(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// What is tried, with which settings and grants.
+type Subject = (ComponentSource, Vec<(String, String)>, Grants);
+
 /// Runs the kit; the exit code is 0 if no check failed, else 1.
 pub(super) fn run(args: &Args, folders: &Folders, terminal: &Terminal) -> Result<Exit, Failure> {
-    let source = if args.file.as_os_str() == "local" {
-        LocalBackend::source()
-    } else {
-        ComponentSource::File(args.file.clone())
-    };
-    let settings = Settings::load(folders, None, Layer::default())?;
-    let runtime = run::runtime(folders, &settings)?;
-    let notes = *terminal;
-    let kit = Kit {
-        runtime,
-        source,
-        settings: args.setting.clone(),
-        grants: Grants {
-            http: Some(http(&args.http)),
-            limits: run::limits(&settings)?,
-            ..Grants::default()
-        },
-        progress: Box::new(move |scenario| notes.note(&format!("trying {scenario}"))),
-    };
+    let configured = Settings::load(folders, None, Layer::default())?;
     let tokio = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::caused(Exit::Unavailable, "no runtime", error))?;
+    let (source, settings, grants) = match args.file.to_str() {
+        Some("cloud") => tokio.block_on(cloud(args, folders, &configured, terminal))?,
+        Some("local") => stranger(args, LocalBackend::source(), &configured)?,
+        _ => stranger(args, ComponentSource::File(args.file.clone()), &configured)?,
+    };
+    let notes = *terminal;
+    let kit = Kit {
+        runtime: run::runtime(folders, &configured)?,
+        source,
+        settings,
+        grants,
+        progress: Box::new(move |scenario| notes.note(&format!("trying {scenario}"))),
+    };
     let report = tokio.block_on(kit.run()).map_err(failure)?;
     if let Some(file) = &args.junit {
         std::fs::write(file, report.junit()).map_err(|error| {
@@ -71,6 +75,42 @@ pub(super) fn run(args: &Args, folders: &Folders, terminal: &Terminal) -> Result
     } else {
         Exit::Code(1)
     })
+}
+
+fn stranger(
+    args: &Args,
+    source: ComponentSource,
+    configured: &Settings,
+) -> Result<Subject, Failure> {
+    let grants = Grants {
+        http: Some(http(&args.http)),
+        limits: run::limits(configured)?,
+        ..Grants::default()
+    };
+    Ok((source, args.setting.clone(), grants))
+}
+
+/// Harmont's own service is not for trials: these builds cost somebody's credit.
+async fn cloud(
+    args: &Args,
+    folders: &Folders,
+    configured: &Settings,
+    terminal: &Terminal,
+) -> Result<Subject, Failure> {
+    let hint = "HM_API_URL=http://127.0.0.1:PORT HM_API_TOKEN=TOKEN hm backend test cloud";
+    if configured.cloud("api_url").is_none() {
+        let what = "no service is named on which `cloud` may be tried, by some 25 builds";
+        return Err(Failure::usage(what).hint(hint));
+    }
+    if !args.setting.is_empty() || !args.http.is_empty() {
+        let what = "`cloud` takes its settings from the login; --setting and --http are for files";
+        return Err(Failure::usage(what).hint(hint));
+    }
+    let account = Account::find(folders, configured, terminal)?;
+    let config = run::cloud_config(&CloudChoice::default(), &account, configured).await?;
+    let limits = run::limits(configured)?;
+    let (settings, grants) = CloudBackend::lend(config, &limits).map_err(run::cloud_failure)?;
+    Ok((CloudBackend::source(), settings, grants))
 }
 
 fn http(patterns: &[Pattern]) -> HttpGrant {
