@@ -13,12 +13,9 @@ use crate::measure::{Process, pairs, process, summary};
 use crate::project::Project;
 use crate::table::Table;
 
-/// Jobs of the large build, and lines of each.
-const JOBS: usize = 1_000;
-const LINES: usize = 1_000;
-
-/// The small build has a tenth of them: memory that is flat is the same for both.
-const SMALL: usize = 100;
+/// Jobs of a build, and lines of each. Between the last two only the lines grow: memory that
+/// is flat is the same for both.
+const BUILDS: [(usize, usize); 3] = [(100, 1_000), (1_000, 100), (1_000, 1_000)];
 
 const TOKEN: &str = "token-of-the-bench";
 
@@ -27,11 +24,10 @@ const PARALLEL: &str = "56";
 
 /// Fetches and shows the logs of a build that has ended.
 pub fn logs(hm: &Path, table: &mut Table) -> Result<()> {
-    let workload = Played::new(|_| {
-        Script::lines(
-            (0..LINES).map(|line| format!("line {line} of a log that is about as wide as most")),
-            0,
-        )
+    let workload = Played::new(|job| {
+        let lines = job.command.parse().unwrap_or(0);
+        let line = |line: usize| format!("line {line} of a log that is about as wide as most");
+        Script::lines((0..lines).map(line), 0)
     });
     let mut config = Config::new(TOKEN, Arc::new(workload));
     // `curl` waits for the end of a stream, which the real service tells 15 s late.
@@ -40,27 +36,31 @@ pub fn logs(hm: &Path, table: &mut Table) -> Result<()> {
         ..Oddities::default()
     };
     let cloud = FakeCloud::start(config)?;
-    let mut small = 0;
-    for jobs in [SMALL, JOBS] {
-        let (baseline, subject) = fetch(hm, &cloud, jobs)?;
-        let what = format!("{jobs} jobs, {} lines from the cloud / curl", jobs * LINES);
+    let mut peaks = Vec::new();
+    for (jobs, lines) in BUILDS {
+        let (baseline, subject) = fetch(hm, &cloud, jobs, lines)?;
+        let all = jobs * lines;
+        let what = format!("{jobs} jobs, {all} lines from the cloud / curl");
         let rounds = summary(&subject);
         table.add(&what, summary(&baseline).wall, rounds, jobs as u32, "1.2 x");
-        if jobs == SMALL {
-            small = rounds.peak;
-        } else {
-            let grown = rounds.peak as f64 / small.max(1) as f64;
-            println!("memory for {} x the lines: {grown:.2} x", JOBS / SMALL);
-        }
+        peaks.push(rounds.peak as f64);
+    }
+    if let [.., few, many] = peaks[..] {
+        println!("memory for 10 x the lines: {:.2} x", many / few.max(1.0));
     }
     cloud.stop();
     Ok(())
 }
 
-fn fetch(hm: &Path, cloud: &FakeCloud, jobs: usize) -> Result<(Vec<Process>, Vec<Process>)> {
+fn fetch(
+    hm: &Path,
+    cloud: &FakeCloud,
+    jobs: usize,
+    lines: usize,
+) -> Result<(Vec<Process>, Vec<Process>)> {
     let mut pipeline = "image = \"host\"\n".to_owned();
     for job in 0..jobs {
-        pipeline += &format!("[steps.s{job}]\nrun = \"true\"\n");
+        pipeline += &format!("[steps.s{job}]\nrun = \"{lines}\"\n");
     }
     let project = Project::new(&pipeline)?;
     let call = |args: &[&str]| {
@@ -71,7 +71,7 @@ fn fetch(hm: &Path, cloud: &FakeCloud, jobs: usize) -> Result<(Vec<Process>, Vec
             .env("HM_ORG", "acme");
         command
     };
-    let slug = format!("of-{jobs}");
+    let slug = format!("of-{jobs}-{lines}");
     let config = format!("[cloud]\npipeline = \"{slug}\"\n");
     std::fs::write(project.root().join(".hm/config.toml"), config)?;
     process(call(&["run", "--backend", "cloud", "-q"]).stdout(Stdio::null()))?;
@@ -94,14 +94,14 @@ fn fetch(hm: &Path, cloud: &FakeCloud, jobs: usize) -> Result<(Vec<Process>, Vec
     };
     let figures = pairs(3, curl, subject)?;
     let told = std::fs::read_to_string(&out)?;
-    let lines = told
+    let came = told
         .lines()
         .filter(|line| line.contains("\"step_log\""))
         .count();
     ensure!(
-        lines == jobs * LINES,
-        "{lines} lines came of {}",
-        jobs * LINES
+        came == jobs * lines,
+        "{came} lines came of {}",
+        jobs * lines
     );
     Ok(figures)
 }
