@@ -18,6 +18,9 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// then.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the first answer of all is waited for: who names a wrong place reads so soon.
+const FIRST: Duration = Duration::from_secs(10);
+
 /// Bytes of an answer: a list of ten thousand jobs with long commands.
 const MOST_ANSWER: usize = 64 << 20;
 
@@ -144,7 +147,7 @@ impl Service {
         for version in [Version::V1, Version::V0] {
             service.version = version;
             let path = version.path(&["ping"]);
-            let pong: Result<serde_json::Value, _> = service.get(&path, PATIENCE).await;
+            let pong: Result<serde_json::Value, _> = service.get(&path, FIRST).await;
             match pong {
                 Ok(pong) if pong["status"] == "ok" => return Ok(service),
                 Ok(_) => break,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use hm_fake_cloud::{Config, FakeCloud, Operation};
 
-use super::{CHAIN, VERSIONS, assert_well_behaved, echoing, project, run, start};
+use super::{CHAIN, VERSIONS, assert_well_behaved, each, echoing, project, run, start};
 
 #[track_caller]
 fn cloud(project: &Project, words: &[&str], code: i32) -> Finished {
@@ -22,7 +22,7 @@ fn json(project: &Project, words: &[&str]) -> Value {
 
 #[test]
 fn builds_and_jobs_are_listed_shown_and_read() {
-    for versions in VERSIONS {
+    each(&VERSIONS, |&versions| {
         let service = start(Config {
             versions,
             ..echoing()
@@ -52,7 +52,7 @@ fn builds_and_jobs_are_listed_shown_and_read() {
         let says = ["no job `tow`", "did you mean `two`?"];
         cloud(&project, &["job", "log", "-p", "ci", "tow"], 5).says(&says);
         assert_well_behaved(&service);
-    }
+    });
 }
 
 #[test]

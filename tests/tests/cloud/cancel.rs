@@ -4,7 +4,7 @@ use hm_fake_cloud::{Action, Config, FakeCloud, Fault, Oddities, Operation};
 use hm_tests::{Project, Running};
 use rustix::process::Signal;
 
-use super::{CHAIN, assert_well_behaved, echoing, project, run, start};
+use super::{CHAIN, assert_well_behaved, each, echoing, project, run, start};
 
 const LONG: &str = "image = \"host\"\n[steps.one]\nrun = \"\"\"echo up\nsleep 600\n\"\"\"\n\
                     [steps.two]\nfrom = \"one\"\nrun = \"echo never\"\n";
@@ -19,7 +19,7 @@ fn started(cloud: &FakeCloud) -> (Project, Running) {
 #[test]
 fn an_interrupt_cancels_the_build_at_the_service_once() {
     // A build whose state never leaves `canceling` is over with its jobs.
-    for endless_canceling in [false, true] {
+    each(&[false, true], |&endless_canceling| {
         let cloud = start(Config {
             oddities: Oddities {
                 endless_canceling,
@@ -37,12 +37,13 @@ fn an_interrupt_cancels_the_build_at_the_service_once() {
         assert_eq!(build.step("one").stdout(), ["up"]);
         assert_eq!(cloud.journal().count(Operation::CancelBuild), 1);
         assert_well_behaved(&cloud);
-    }
+    });
 }
 
 #[test]
 fn a_cancel_that_is_lost_is_sent_again_after_a_look() {
-    for action in [Action::Drop, Action::LoseAnswer, Action::status(503)] {
+    let actions = [Action::Drop, Action::LoseAnswer, Action::status(503)];
+    each(&actions, |action| {
         let cloud = start(echoing());
         cloud.script(vec![Fault::on(Operation::CancelBuild, action.clone())]);
         let (_project, running) = started(&cloud);
@@ -50,7 +51,7 @@ fn a_cancel_that_is_lost_is_sent_again_after_a_look() {
         running.wait().expect(130);
         let state = cloud.build("ci", 1)["state"].clone();
         assert_eq!(state, "canceled", "{action:?}");
-    }
+    });
 }
 
 #[test]

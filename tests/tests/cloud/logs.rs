@@ -6,7 +6,7 @@ use hm_fake_cloud::{Action, Config, Ended, Fault, Oddities, Operation, Played, S
 use hm_tests::Build;
 
 use super::run::exchanges;
-use super::{CHAIN, TOKEN, assert_well_behaved, echoing, project, run, start};
+use super::{CHAIN, TOKEN, assert_well_behaved, each, echoing, project, run, start};
 
 /// A step that prints numbers, slowly enough to be followed.
 const COUNTING: &str = "[steps.one]\nimage = \"host\"\nrun = \"\"\"\npause 0.05\n";
@@ -38,7 +38,7 @@ fn odd(oddities: Oddities) -> Config {
 #[test]
 fn streams_that_are_cut_overlap_or_outlive_their_token_lose_and_repeat_nothing() {
     let usual = Oddities::default;
-    for oddities in [
+    let oddities = [
         Oddities {
             cut_streams_after: Some(3),
             ..usual()
@@ -58,17 +58,19 @@ fn streams_that_are_cut_overlap_or_outlive_their_token_lose_and_repeat_nothing()
             clock_skew_seconds: 100_000,
             ..usual()
         },
-    ] {
+    ];
+    each(&oddities, |oddities| {
         let cloud = start(odd(oddities.clone()));
         let build = run(&project(&cloud, &counting())).run().expect(0).build();
         counted(&build);
         assert_well_behaved(&cloud);
-    }
+    });
 }
 
 #[test]
 fn a_log_token_is_renewed_before_its_end_by_the_services_own_clock() {
-    for (clock_skew_seconds, log_token_seconds) in [(-100_000, 2), (100_000, 2), (-5_000, 3600)] {
+    let clocks = [(-100_000, 2), (100_000, 2), (-5_000, 3600)];
+    each(&clocks, |&(clock_skew_seconds, log_token_seconds)| {
         let cloud = start(odd(Oddities {
             clock_skew_seconds,
             log_token_seconds,
@@ -82,7 +84,7 @@ fn a_log_token_is_renewed_before_its_end_by_the_services_own_clock() {
         assert_eq!(refused.count(), 0, "{clock_skew_seconds}");
         let minted = cloud.journal().count(Operation::GetBuildLogToken);
         assert_eq!(minted > 1, log_token_seconds == 2, "{minted} tokens");
-    }
+    });
 }
 
 #[test]
@@ -169,7 +171,8 @@ fn channels_and_notes_about_the_log_are_told_apart() {
 
 #[test]
 fn old_answers_and_late_ones_change_nothing_that_was_told() {
-    for action in [Action::Stale, Action::Delay(700), Action::status(500)] {
+    let actions = [Action::Stale, Action::Delay(700), Action::status(500)];
+    each(&actions, |action| {
         let cloud = start(echoing());
         cloud.script(vec![
             Fault::on(Operation::ListJobs, action.clone())
@@ -178,7 +181,7 @@ fn old_answers_and_late_ones_change_nothing_that_was_told() {
         ]);
         let build = run(&project(&cloud, &counting())).run().expect(0).build();
         counted(&build);
-    }
+    });
 }
 
 #[test]

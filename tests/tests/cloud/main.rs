@@ -77,6 +77,16 @@ fn assert_well_behaved(cloud: &FakeCloud) {
     assert_eq!(cloud.journal().violations(), [""; 0]);
 }
 
+/// Tries cases beside each other: what they take is mostly waiting.
+fn each<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        let check = &check;
+        for case in cases {
+            scope.spawn(move || check(case));
+        }
+    });
+}
+
 /// Two steps in a chain.
 const CHAIN: &str = "image = \"host\"\n[steps.one]\nrun = \"echo first\"\n\
                      [steps.two]\nfrom = \"one\"\nrun = \"echo second\"\n";

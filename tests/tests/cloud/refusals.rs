@@ -2,7 +2,7 @@
 
 use hm_fake_cloud::{Action, Config, Fault, Oddities, Operation, Versions};
 
-use super::{CHAIN, TOKEN, echoing, project, run, start};
+use super::{CHAIN, TOKEN, each, echoing, project, run, start};
 
 #[test]
 fn no_login_and_a_wrong_one_exit_with_3_before_anything_is_sent() {
@@ -30,7 +30,7 @@ fn refused_submissions_are_told_with_their_remedy() {
         (422, "build_plan_rejected", 7, "build_plan_rejected"),
         (404, "organization_not_found", 5, "hm cloud org list"),
     ];
-    for (status, code, exit, hint) in cases {
+    each(&cases, |&(status, code, exit, hint)| {
         let cloud = start(echoing());
         cloud.script(vec![
             Fault::on(Operation::CreateBuild, Action::refused(status, code)).times(9),
@@ -41,7 +41,7 @@ fn refused_submissions_are_told_with_their_remedy() {
             .says(&[code, hint]);
         // What is refused is refused: no second try.
         assert_eq!(cloud.journal().count(Operation::CreateBuild), 1, "{code}");
-    }
+    });
 }
 
 #[test]

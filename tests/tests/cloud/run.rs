@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use hm_fake_cloud::{Config, Exchange, FakeCloud, Oddities, Operation};
 use serde_json::Value;
 
-use super::{CHAIN, VERSIONS, assert_well_behaved, echoing, project, run, start};
+use super::{CHAIN, VERSIONS, assert_well_behaved, each, echoing, project, run, start};
 
 /// Returns the exchanges of an operation.
 pub(crate) fn exchanges(cloud: &FakeCloud, operation: Operation) -> Vec<Exchange> {
@@ -42,7 +42,7 @@ fn names(base64: &str) -> BTreeSet<String> {
 
 #[test]
 fn a_pipeline_runs_in_either_version_and_the_second_time_too() {
-    for versions in VERSIONS {
+    each(&VERSIONS, |&versions| {
         let cloud = start(Config {
             versions,
             ..echoing()
@@ -65,7 +65,7 @@ fn a_pipeline_runs_in_either_version_and_the_second_time_too() {
         let all = cloud.journal().exchanges();
         assert!(all.iter().all(|exchange| exchange.status != Some(401)));
         assert_well_behaved(&cloud);
-    }
+    });
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_failure_skips_what_waits_for_it_and_is_told_with_its_code() {
     let said = call
         .run()
         .expect(1)
-        .says(&["run it again: hm run ci --backend cloud\n"]);
+        .says(&["run it again: hm run ci --backend cloud"]);
     assert!(!said.errors().contains(" -k"), "{}", said.said());
 }
 

@@ -3,7 +3,7 @@
 
 use hm_fake_cloud::{Action, Fault};
 
-use super::{echoing, project, run, start};
+use super::{each, echoing, project, run, start};
 
 /// Builds in a usual run; `HM_TEST_SOAK=200` is a long one.
 const BUILDS: usize = 24;
@@ -36,13 +36,25 @@ fn action(build: usize) -> Action {
     }
 }
 
+/// Parts of the soak, beside each other, each with a service of its own.
+const PARTS: usize = 4;
+
 #[test]
 fn no_single_failure_changes_a_verdict_or_a_line() {
     let builds = std::env::var("HM_TEST_SOAK").ok();
     let builds = builds.and_then(|text| text.parse().ok()).unwrap_or(BUILDS);
+    let parts: Vec<usize> = (0..PARTS).collect();
+    each(&parts, |&part| {
+        soak((0..builds).filter(|number| number % PARTS == part));
+    });
+}
+
+fn soak(numbers: impl Iterator<Item = usize>) {
     let cloud = start(echoing());
     let project = project(&cloud, PIPELINE).env_for_all("HM_ORG", "acme");
-    for number in 0..builds {
+    let mut builds = 0;
+    for number in numbers {
+        builds += 1;
         let nth = number as u32 % REQUESTS + 1;
         let fault = Fault::at(nth, action(number));
         cloud.script(vec![fault.clone()]);

@@ -3,7 +3,7 @@
 use hm_fake_cloud::{Action, Config, Fault, Oddities, Operation};
 
 use super::run::{exchanges, submitted};
-use super::{CHAIN, assert_well_behaved, echoing, project, run, start};
+use super::{CHAIN, assert_well_behaved, each, echoing, project, run, start};
 
 /// A repository with a remote.
 fn git(project: &hm_tests::Project) {
@@ -22,19 +22,20 @@ fn git(project: &hm_tests::Project) {
 
 #[test]
 fn a_lost_answer_does_not_make_a_second_build() {
-    for action in [
+    let actions = [
         Action::LoseAnswer,
         Action::Drop,
         Action::status(500),
         Action::Truncate(10),
         Action::Restart(300),
-    ] {
+    ];
+    each(&actions, |action| {
         let cloud = start(echoing());
         cloud.script(vec![Fault::on(Operation::CreateBuild, action.clone())]);
         let build = run(&project(&cloud, CHAIN)).run().expect(0).build();
         build.assert_ends(&[]);
         assert_eq!(cloud.builds("ci"), 1, "{action:?}");
-    }
+    });
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn a_pipeline_that_was_made_by_hand_is_found_by_its_name_and_one_of_others_is_le
 #[test]
 fn a_slug_that_only_the_service_knows_is_read_from_it() {
     // A cursor that leads to the first page again ends a list, and does not go on for ever.
-    for ignored_cursor in [false, true] {
+    each(&[false, true], |&ignored_cursor| {
         let cloud = start(Config {
             oddities: Oddities {
                 ignored_cursor,
@@ -98,7 +99,7 @@ fn a_slug_that_only_the_service_knows_is_read_from_it() {
         }
         assert_eq!(cloud.builds("my-pipe"), 2);
         assert_well_behaved(&cloud);
-    }
+    });
 }
 
 #[test]
