@@ -74,6 +74,20 @@ pub fn pairs<A, B>(
     Ok(figures)
 }
 
+/// Calls all of them, in turns, and returns the summary of each.
+pub fn turns<const N: usize>(
+    rounds: usize,
+    mut subjects: [&mut dyn FnMut() -> Result<Process>; N],
+) -> Result<[Process; N]> {
+    let mut figures = [const { Vec::new() }; N];
+    for _ in 0..rounds {
+        for (figures, run) in figures.iter_mut().zip(&mut subjects) {
+            figures.push(run()?);
+        }
+    }
+    Ok(figures.map(|runs| summary(&runs)))
+}
+
 /// Returns the middle value.
 pub fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
     values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::measure::Process;
 use crate::table::Table;
@@ -60,14 +60,22 @@ pub fn run(hm: &Path, wanted: impl Fn(&str) -> bool, table: &mut Table) -> Resul
 
 /// Starts a static shell and waits for it.
 fn floor() -> Result<Duration> {
+    spawn(Command::new("busybox").args(["sh", "-c", "true"]))
+}
+
+/// Starts the host's shell and waits for it.
+fn host_shell() -> Result<Duration> {
+    spawn(Command::new("/bin/sh").args(["-c", "true"]))
+}
+
+fn spawn(command: &mut Command) -> Result<Duration> {
     let begun = Instant::now();
-    let status = Command::new("busybox")
-        .args(["sh", "-c", "true"])
+    let status = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()?;
-    anyhow::ensure!(status.success(), "busybox ends with {status}");
+    ensure!(status.success(), "{command:?} ends with {status}");
     Ok(begun.elapsed())
 }
 

@@ -180,11 +180,11 @@ pub fn beside_the_sandbox(stage: &Stage, table: &mut Table) -> Result<()> {
         || {
             stage
                 .tokio
-                .block_on(stage::step(&sandbox, image("host"), "true"))
+                .block_on(stage::step(&sandbox, image(stage::ROOTFS), "true"))
         },
         || stage.tokio.block_on(our_step(&docker)),
     )?;
-    let what = "a step on docker / on the sandbox";
+    let what = "a step in busybox on docker / on the sandbox";
     table.add(
         what,
         median(small),

@@ -5,13 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use hm_vm::docker::{DockerConfig, DockerEngine, Endpoint, Surroundings};
+use hm_vm::image::ImportSource;
 use hm_vm::sandbox::{SandboxConfig, SandboxEngine};
 use hm_vm::{
     Base, BootSpec, ExecSpec, ExecStatus, Machine, MachineOptions, Network, Snapshot, VmBackend,
 };
 use tempfile::TempDir;
+
+/// The host's own file system: its shell is linked with libraries.
+pub const HOST: &str = "host";
+/// A root file system whose shell is the floor's, a static one.
+pub const ROOTFS: &str = "hm-bench/rootfs:1";
 
 /// What the rows share.
 pub struct Stage {
@@ -45,12 +51,23 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    /// Opens the sandbox, ready for machines.
+    /// Opens the sandbox, ready for machines of [`HOST`] and of [`ROOTFS`].
     pub fn sandbox(&self) -> Result<Arc<dyn VmBackend>> {
         let mut config = SandboxConfig::new(self.state());
         config.spawner = vec![self.hm.clone().into(), "__sandbox".into()];
         let engine = SandboxEngine::open(config)?;
-        self.tokio.block_on(engine.warm())?;
+        let files = self.folder.path().join("rootfs.tar");
+        if !files.exists() {
+            let archive = hm_tests::image::busybox("the sandbox's rows");
+            let archive = archive.context("install busybox-static")?;
+            std::fs::write(&files, archive.finish())?;
+        }
+        self.tokio.block_on(async {
+            let flavour = engine.layer_flavour().await?;
+            let source = ImportSource::Path(files);
+            let images = engine.images();
+            images.import(&source, Some(ROOTFS), flavour).await
+        })?;
         Ok(Arc::new(engine))
     }
 
