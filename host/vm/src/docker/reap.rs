@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 use super::container;
 use super::daemon::Daemon;
 use super::failure::words;
-use super::labels::{REPOSITORY, filter, is_orphan};
+use super::labels::{filter, is_orphan, name_in_tag};
 use super::layer::{self, Kind, Layer};
 use crate::error::VmError;
 use crate::state::StateDir;
@@ -117,10 +117,9 @@ async fn images(daemon: &Daemon, state: &StateDir) -> Result<usize, VmError> {
     let mut all: Vec<_> = all.into_iter().collect();
     all.sort_by_key(|image| std::cmp::Reverse(image.created));
     for image in all {
-        let prefix = format!("{REPOSITORY}:");
         let tags = image.repo_tags.iter();
         let names: Vec<_> = tags
-            .filter_map(|tag| tag.strip_prefix(&prefix))
+            .filter_map(|tag| name_in_tag(tag))
             .map(|name| (name.to_owned(), image.labels.clone()))
             .collect();
         if names.is_empty() && is_orphan(state, &image.labels) {
