@@ -3,6 +3,7 @@
 mod daemon;
 mod kill;
 mod parity;
+mod podman;
 
 use hm_tests::{Docker, Project, cannot};
 
