@@ -3,7 +3,8 @@
 #
 # $1 holds letters: `a` if other commands came before, so that what must be fresh is to be
 # emptied; `h` if HOSTNAME is docker's own; `e` if variables come by standard input, where no
-# list of processes and no commit shows them. $2 is the command.
+# list of processes and no commit shows them; `o` if the first process runs a command, of which
+# nothing may be killed. $2 is the command.
 exec 3>&2 2>/dev/null
 # Where the first process is not one of hm's this is no machine, and all below would hurt.
 hm_line=
@@ -19,6 +20,10 @@ case $1 in
 esac
 case $1 in
 *h*) unset HOSTNAME ;;
+esac
+hm_only=1
+case $1 in
+*o*) hm_only=0 ;;
 esac
 case $1 in
 *e*)
@@ -42,7 +47,7 @@ exec 3>&-
 # other commands from outside, whose parent is 0. Otherwise it is what is of this session, and
 # what has lost its parent; session 1 is the container's own.
 left() {
-    hm_found= hm_alone=1
+    hm_found= hm_alone=$hm_only
     for hm_pid in /proc/[0-9]*; do
         hm_pid=${hm_pid#/proc/}
         case $hm_pid in 1 | $$) continue ;; esac

@@ -20,6 +20,7 @@ use super::container::Container;
 use super::engine::Core;
 use super::failure::is_absent;
 use super::output::{self, Frames};
+use super::server::{Code, Input, Server, Slot};
 use crate::backend::{ExecStatus, Execution};
 use crate::error::VmError;
 
@@ -42,6 +43,8 @@ pub(super) struct Started {
     pub(super) since: SystemTime,
     pub(super) has_memory_limit: bool,
     pub(super) machine: String,
+    /// Of the machine.
+    pub(super) server: Slot,
     /// Counts it among the machine's commands.
     pub(super) _running: Running,
 }
@@ -50,6 +53,8 @@ pub(super) struct Started {
 pub(super) enum Kind {
     /// As the container's first process.
     First,
+    /// By the first process, to which it was handed.
+    Handed(Code),
     /// Beside it, with this identity.
     Exec(String),
 }
@@ -77,29 +82,47 @@ pub(super) async fn start_first(
     container: &Container,
     input: Option<Vec<u8>>,
 ) -> Result<Frames, VmError> {
+    let (frames, mut writer) = attach_and_start(core, container, input.is_some()).await?;
+    if let Some(input) = input {
+        let written = async {
+            writer.write_all(&input).await?;
+            writer.flush().await
+        };
+        written
+            .await
+            .map_err(|error| core.daemon.failed("hand over a step's variables")(error.into()))?;
+    }
+    Ok(frames)
+}
+
+/// Starts a container whose first process takes commands; none if that cannot.
+pub(super) async fn start_server(
+    core: &Core,
+    container: &Container,
+) -> Result<Option<Server>, VmError> {
+    let (frames, input) = attach_and_start(core, container, true).await?;
+    Ok(Server::meet(frames, input).await)
+}
+
+async fn attach_and_start(
+    core: &Core,
+    container: &Container,
+    reads: bool,
+) -> Result<(Frames, Input), VmError> {
     let options = AttachContainerOptionsBuilder::new()
         .stream(true)
-        .stdin(input.is_some())
+        .stdin(reads)
         .stdout(true)
         .stderr(true)
         .build();
-    let mut attached = core
+    let attached = core
         .daemon
         .docker
         .attach_container(container.name(), Some(options))
         .await
         .map_err(core.daemon.failed("attach to a container"))?;
     container.start().await?;
-    if let Some(input) = input {
-        let written = async {
-            attached.input.write_all(&input).await?;
-            attached.input.flush().await
-        };
-        written
-            .await
-            .map_err(|error| core.daemon.failed("hand over a step's variables")(error.into()))?;
-    }
-    Ok(output::frames(attached.output))
+    Ok((output::frames(attached.output), attached.input))
 }
 
 /// Starts a command in a container that runs; returns its identity and its output.
@@ -205,7 +228,13 @@ impl Started {
         if let Err(error) = pumped {
             tracing::debug!(machine = self.machine, %error, "a command's output broke off");
         }
-        let code = self.code().await?;
+        let code = match self.code().await {
+            // The first process went with the command.
+            Err(VmError::Gone(_)) if self.has_memory_limit && self.was_starved().await => {
+                return Ok(ExecStatus::OutOfMemory);
+            }
+            code => code?,
+        };
         if timed_out {
             return Ok(ExecStatus::TimedOut);
         }
@@ -217,37 +246,58 @@ impl Started {
 
     /// Sends all of the command a signal, from inside the container.
     async fn signal(&self, signal: &str) {
+        let argv = match &self.kind {
+            Kind::Handed(_) => command::kill(None, signal, false),
+            Kind::First => command::kill(Some(&self.mark), signal, false),
+            Kind::Exec(_) => command::kill(Some(&self.mark), signal, self.server.is_empty()),
+        };
+        // The one that the first process runs has no name of its own: it must not be another
+        // by the time that the signal is sent.
+        let is_awaited = matches!(self.kind, Kind::Handed(_));
+        let sent = tokio::time::timeout(DEATH, self.run_beside(argv, is_awaited)).await;
+        let sent = sent.unwrap_or(Err(Error::RequestTimeoutError));
+        if let Err(error) = sent {
+            tracing::debug!(machine = self.machine, %error, "cannot send {signal}");
+            self.server.close();
+        }
+    }
+
+    async fn run_beside(&self, argv: Vec<String>, is_awaited: bool) -> Result<(), Error> {
         let config = ExecConfig {
-            cmd: Some(command::kill(&self.mark, signal)),
+            cmd: Some(argv),
+            attach_stdout: Some(is_awaited),
             // The command's own user might not be the one to kill what it started.
             user: Some("0".to_owned()),
             working_dir: Some("/".to_owned()),
             ..ExecConfig::default()
         };
         let docker = &self.core.daemon.docker;
-        let sent = async {
-            let made = docker.create_exec(self.container.name(), config).await?;
-            let options = StartExecOptions {
-                detach: true,
-                ..StartExecOptions::default()
-            };
-            docker.start_exec(&made.id, Some(options)).await
+        let made = docker.create_exec(self.container.name(), config).await?;
+        let options = StartExecOptions {
+            detach: !is_awaited,
+            ..StartExecOptions::default()
         };
-        if let Err(error) = sent.await {
-            tracing::debug!(machine = self.machine, %error, "cannot send {signal}");
+        let started = docker.start_exec(&made.id, Some(options)).await?;
+        if let StartExecResults::Attached { mut output, .. } = started {
+            while output.next().await.is_some() {}
         }
+        Ok(())
     }
 
     async fn make_end(&self) {
         match self.kind {
             Kind::First => self.container.kill().await,
-            Kind::Exec(_) => self.signal("KILL").await,
+            Kind::Handed(_) | Kind::Exec(_) => self.signal("KILL").await,
         }
     }
 
     async fn code(&self) -> Result<i64, VmError> {
         match &self.kind {
             Kind::First => self.first_code().await,
+            Kind::Handed(code) => match code.get() {
+                Some(code) => Ok(*code),
+                None => Err(VmError::Gone(self.machine.clone())),
+            },
             Kind::Exec(id) => self.exec_code(id).await,
         }
     }

@@ -18,7 +18,7 @@ use crate::error::VmError;
 const HOST: &str = "host";
 
 /// An image at the daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Image {
     /// `sha256:…`, of its configuration.
     pub(super) id: String,

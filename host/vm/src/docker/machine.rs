@@ -9,13 +9,14 @@ use bollard::models::ContainerConfig;
 use bollard::query_parameters::CommitContainerOptionsBuilder;
 use tokio::sync::Mutex;
 
-use super::command;
+use super::command::{self, Company};
 use super::container::{Container, Made};
 use super::engine::Core;
-use super::execution::{Kind, Running, Started, start_exec, start_first};
+use super::execution::{Kind, Running, Started, start_exec, start_first, start_server};
 use super::labels::{REPOSITORY, fresh_name};
 use super::layer::{self, DockerSnapshot, Foundation, Layer};
 use super::output::Frames;
+use super::server::Slot;
 use super::source::Lowest;
 use super::workspace::{FOLDER, Workspace};
 use crate::backend::{ExecSpec, Execution, Machine, MachineOptions, Snapshot};
@@ -48,8 +49,10 @@ struct Inner {
 struct State {
     core: Arc<Core>,
     container: Option<Arc<Container>>,
-    /// Its first process is a command, not one that idles.
+    /// Its first process is a command, not one that takes others.
     is_once: bool,
+    /// What takes commands, while it runs none.
+    server: Slot,
     /// A command was started.
     was_used: bool,
     /// The workspace, and what the image declares as volumes; none before the first command.
@@ -113,6 +116,7 @@ impl DockerMachine {
                     core: Arc::clone(core),
                     container: None,
                     is_once: false,
+                    server: Slot::default(),
                     was_used: false,
                     trees: Vec::new(),
                     foundation: Some(foundation),
@@ -141,17 +145,22 @@ impl Inner {
         let is_first = state.container.is_none();
         let once = is_first && spec.is_last && command::can_export(&spec.env);
         let exports = once && !spec.env.is_empty();
-        let around = command::around(&spec, &foundation.image, exports, state.was_used)?;
+        let company = Company {
+            came_before: state.was_used,
+            is_there: self.running.load(Ordering::Acquire) > 0,
+        };
+        let around = command::around(&spec, &foundation.image, exports, company)?;
         if is_first {
+            let argv = if once {
+                around.argv.clone()
+            } else {
+                command::serve()
+            };
             let made = Made {
                 reference: &foundation.reference(),
                 mounts: state.trees.iter().map(Workspace::mount).collect(),
-                argv: if once {
-                    around.argv.clone()
-                } else {
-                    command::idle()
-                },
-                reads: exports,
+                argv,
+                reads: exports || !once,
                 folder: if once {
                     folder(spec.working_dir.as_deref())
                 } else {
@@ -164,18 +173,18 @@ impl Inner {
             state.is_once = once;
         }
         let container = state.container.clone().ok_or_else(|| self.gone())?;
+        if is_first && !once {
+            state.server = Slot::new(start_server(&self.core, &container).await?);
+        }
         let running = Running::begin(&self.running);
         let since = SystemTime::now();
         let (kind, frames) = if once {
             let input = exports.then(|| command::exported(&spec.env));
-            (
-                Kind::First,
-                start_first(&self.core, &container, input).await?,
-            )
+            let frames = start_first(&self.core, &container, input).await?;
+            (Kind::First, frames)
+        } else if let Some(handed) = self.hand(&state, &spec, company).await? {
+            handed
         } else {
-            if is_first {
-                container.start().await?;
-            }
             let (env, folder) = (
                 command::pairs(&spec.env),
                 folder(spec.working_dir.as_deref()),
@@ -192,9 +201,31 @@ impl Inner {
             since,
             has_memory_limit: self.options.memory_mib.is_some(),
             machine: self.id.clone(),
+            server: state.server.clone(),
             _running: running,
         };
         Ok((started, frames))
+    }
+
+    /// Hands a command to the first process, if that takes it. Only one that is alone: what
+    /// each of several left running could not be told apart.
+    async fn hand(
+        &self,
+        state: &State,
+        spec: &ExecSpec,
+        company: Company,
+    ) -> Result<Option<(Kind, Frames)>, VmError> {
+        let foundation = state.foundation.as_ref().ok_or_else(|| self.gone())?;
+        let request = command::request(spec, &foundation.image, company.came_before);
+        let Some(request) = request.filter(|_| !company.is_there) else {
+            return Ok(None);
+        };
+        let Some(server) = state.server.take() else {
+            return Ok(None);
+        };
+        let handed = server.run(&request, &state.server).await;
+        let (frames, code) = handed.map_err(self.core.daemon.failed("hand over a command"))?;
+        Ok(Some((Kind::Handed(code), frames)))
     }
 
     /// Makes what a container has mounted.
@@ -233,6 +264,7 @@ impl Inner {
             tree.remove().await;
         }
         state.is_once = false;
+        state.server = Slot::default();
         state.was_used = false;
         state.foundation = Some(foundation);
         Ok(())

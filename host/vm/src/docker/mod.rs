@@ -4,7 +4,8 @@
 //! boot ──► nothing yet
 //! first command, the last too ──► create, attach, start, wait: one container, whose first
 //!                                 process stands around the command
-//! first of several            ──► create, start: a container that idles; then an exec each
+//! first of several            ──► create, attach, start: a container whose first process is
+//!                                 handed each command, or an exec for one that it cannot take
 //! snapshot ──► commit, if anything but the workspace changed; the workspace's upper is frozen
 //! ```
 //!
@@ -14,8 +15,8 @@
 //!   Uppers are volumes too: the daemon makes and removes them, so that nobody but the daemon
 //!   has to be root. Where the daemon does not see this machine's files (it is on another
 //!   one, or in a virtual machine), the source is sent to a volume of its own, once a build.
-//! - **Shell scripts** stand around each command (`command.sh`): they end what it left
-//!   running, which the daemon cannot. `kill.sh` reaches a command from outside: an exec
+//! - **Shell scripts** stand around each command (`command.sh`, `serve.sh`): they end what it
+//!   left running, which the daemon cannot. `kill.sh` reaches a command from outside: an exec
 //!   has no kill.
 //! - **What is whose** is told by labels: the state folder, and the instance in it, whose
 //!   lock tells whether it lives. Only the dead's things are reaped. What the registry
@@ -38,6 +39,7 @@ mod network;
 mod output;
 mod probe;
 mod reap;
+mod server;
 mod size;
 mod source;
 mod workspace;
