@@ -129,7 +129,8 @@ impl PlanGraph {
                 (total[p as usize], Reverse(p))
             });
             via[step as usize] = longest;
-            total[step as usize] = cost(step) + longest.map_or(0, |p| total[p as usize]);
+            let before = longest.map_or(0, |p| total[p as usize]);
+            total[step as usize] = before.saturating_add(cost(step));
             if last.is_none_or(|l| total[step as usize] > total[l as usize]) {
                 last = Some(step);
             }

@@ -406,11 +406,18 @@ pub(crate) fn build_word(status: BuildStatus) -> &'static str {
     }
 }
 
-/// https, or http on this machine.
+/// https, or http on this machine; without a user, behind whose name the host can hide.
 fn is_watchable(url: &str) -> bool {
-    let ends_host = |rest: &str| rest.is_empty() || rest.starts_with([':', '/', '?']);
-    let mut loopback = ["http://localhost", "http://127.0.0.1", "http://[::1]"].into_iter();
-    url.strip_prefix("https://")
-        .is_some_and(|rest| !rest.is_empty())
-        || loopback.any(|host| url.strip_prefix(host).is_some_and(ends_host))
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = match authority.split_once(']') {
+        Some((address, _)) => address,
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1");
+    !host.is_empty()
+        && !authority.contains('@')
+        && (scheme == "https" || scheme == "http" && is_here)
 }

@@ -22,6 +22,8 @@ const URL_MAX: usize = 2 << 10;
 const CHUNK_MAX: usize = 16 << 10;
 /// What a chunk counts at least, so that empty ones are not free.
 const CHUNK_MIN: u64 = 64;
+/// No step takes longer than a year; a backend that says so would only make sums overflow.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Bytes of a custom event.
 const CUSTOM_MAX: usize = 16 << 10;
 /// Arrays and objects within each other in a custom event.
@@ -304,6 +306,7 @@ impl Ledger {
             _ => detail,
         };
         let duration = ended.duration_ms.map(Duration::from_millis);
+        let duration = duration.map(|duration| duration.min(DURATION_MAX));
         self.end(step, status, ended.exit_code, duration, out);
         Ok(())
     }
@@ -539,13 +542,18 @@ fn depth(json: &str) -> usize {
     deepest
 }
 
-/// https, or http on this machine.
+/// https, or http on this machine; without a user, behind whose name the host can hide.
 fn is_watchable(url: &str) -> bool {
-    let loopback = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
-    let ends_host = |rest: &str| rest.is_empty() || rest.starts_with([':', '/', '?']);
-    url.strip_prefix("https://")
-        .is_some_and(|rest| !rest.is_empty())
-        || loopback
-            .iter()
-            .any(|host| url.strip_prefix(host).is_some_and(ends_host))
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = match authority.split_once(']') {
+        Some((address, _)) => address,
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1");
+    !host.is_empty()
+        && !authority.contains('@')
+        && (scheme == "https" || scheme == "http" && is_here)
 }
