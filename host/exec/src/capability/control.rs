@@ -10,7 +10,7 @@ impl wit::Host for State {}
 
 impl wit::HostWithStore<State> for HasSelf<State> {
     async fn cancelled(accessor: &Accessor<State, Self>) -> wasmtime::Result<wit::CancelReason> {
-        let (session, _call) = accessor.with(|mut access| access.get().session.enter())?;
+        let (session, _call) = accessor.with(|mut access| access.get().session.enter_aside())?;
         Ok(match session.cancelled().await {
             CancelReason::Interrupted => wit::CancelReason::Interrupted,
             CancelReason::TimedOut => wit::CancelReason::TimedOut,

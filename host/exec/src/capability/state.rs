@@ -1,6 +1,7 @@
 //! What the store of a build holds.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -23,8 +24,8 @@ pub(crate) struct State {
     pub(crate) session: Arc<Session>,
     /// While `describe` runs every capability answers denied.
     pub(crate) is_describing: bool,
-    /// How often the guest's code was interrupted: its processor time in ticks.
-    pub(crate) ticks: u64,
+    /// The beginning of the guest's time.
+    pub(super) since: Instant,
 }
 
 impl State {
@@ -35,13 +36,16 @@ impl State {
             limiter: Limiter::new(limits.clone()),
             table,
             wasi: inert(&session),
-            http: Http::new(session.clone()),
+            http: Http::new(session.clone(), limits),
             session,
             is_describing: false,
-            ticks: 0,
+            since: Instant::now(),
         }
     }
 }
+
+/// Bytes of chance at once: more would hold up a thread of the host.
+const RANDOM_BYTES: u64 = 64 << 10;
 
 /// Returns WASI without anything behind it; what is printed is for who debugs the backend.
 fn inert(session: &Arc<Session>) -> WasiCtx {
@@ -52,6 +56,7 @@ fn inert(session: &Arc<Session>) -> WasiCtx {
     WasiCtx::builder()
         .stdout(printed(Severity::Info))
         .stderr(printed(Severity::Warn))
+        .max_random_size(RANDOM_BYTES)
         .build()
 }
 
@@ -69,7 +74,7 @@ impl WasiHttpView for State {
         self.http.hooks.is_describing = self.is_describing;
         WasiHttpCtxView {
             ctx: &mut self.http.ctx,
-            table: &mut self.table,
+            table: &mut self.http.table,
             hooks: &mut self.http.hooks,
         }
     }

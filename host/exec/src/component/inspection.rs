@@ -23,6 +23,14 @@ pub struct Inspection {
     pub tools: Vec<Tool>,
 }
 
+impl Inspection {
+    /// True if it imports anything of WASI 0.2, which is offered without anything behind it.
+    pub(super) fn is_inert(&self) -> bool {
+        let is_inert = |import: &String| matches!(classify(import), Some(Import::Inert));
+        self.imports.iter().any(is_inert)
+    }
+}
+
 /// What a component says of itself. Any characters; 64 of each at most.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Author {

@@ -1,12 +1,15 @@
 //! From a loaded component and its grants to something that can be instantiated.
 
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::p3::bindings::clocks;
 use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use super::bindings::{BackendPre, hm};
 use super::{Interface, LimitHit, Limits, LoadError, LoadedComponent, Runtime};
 use crate::capability::State;
+use crate::capability::http::words;
 
 /// A component that was linked with exactly what was granted.
 pub(crate) type Ready = BackendPre<State>;
@@ -33,11 +36,7 @@ pub(super) fn link(
         });
     }
     check_needs(loaded, limits)?;
-    let is_inert = inspection
-        .imports
-        .iter()
-        .any(|i| i.starts_with("wasi:") && i.contains("@0.2."));
-    let linker = linker(runtime, &inspection.asks, is_inert)
+    let linker = linker(runtime, &inspection.asks, inspection.is_inert())
         .map_err(|e| LoadError::Engine(format!("{e:#}")))?;
     let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
         name: loaded.name().into(),
@@ -91,7 +90,8 @@ fn linker(
     hm::backend::events::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     hm::backend::control::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     hm::backend::diagnostics::add_to_linker::<_, Own>(&mut linker, |state| state)?;
-    wasmtime_wasi::p3::clocks::add_to_linker(&mut linker)?;
+    clocks::types::add_to_linker::<_, WasiClocks>(&mut linker, State::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     if asks.contains(&Interface::Vm) {
         hm::backend::vm::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     }
@@ -100,6 +100,7 @@ fn linker(
     }
     // Tables of headers do nothing by themselves: every component may have them.
     http::types::add_to_linker::<_, WasiHttp>(&mut linker, State::http)?;
+    words::bound(&mut linker)?;
     if asks.contains(&Interface::Http) {
         http::client::add_to_linker::<_, WasiHttp>(&mut linker, State::http)?;
     }

@@ -27,7 +27,6 @@ pub use inspection::{Author, Inspection, Interface, Tool};
 pub(crate) use limits::Limiter;
 pub use limits::{LimitHit, LimitKey, Limits, Unit};
 pub(crate) use linking::Ready;
-pub(crate) use runtime::TICK;
 pub use runtime::{Examined, LoadedComponent, Runtime, RuntimeConfig};
 pub use worker::{WorkerEnd, worker_main};
 

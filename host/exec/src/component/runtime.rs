@@ -15,7 +15,7 @@ use super::{CodeCache, ComponentFile, ComponentSource, Inspection, Limits, LoadE
 use crate::sequencer::clean::one_line;
 
 /// How often the guest's code is interrupted to look at its limits.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(10);
 
 /// The interface that makes a component a backend.
 const CONTRACT_EXPORT: &str = "hm:backend/execution-backend@0.1.0";

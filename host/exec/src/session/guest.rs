@@ -2,17 +2,17 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
-use tokio_util::sync::PollSender;
+use tokio_util::sync::{PollSendError, PollSender};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{FutureConsumer, Lift, Source, StreamConsumer, StreamResult};
 
-use super::Session;
 use super::bucket::Bucket;
+use super::{Awaited, Session};
 use crate::component::bindings::hm::backend::events::BuildEvent;
 use crate::component::bindings::hm::backend::types::StepStatus;
 use crate::sequencer::{Entry, Violation};
@@ -30,6 +30,8 @@ pub(super) struct Events {
     bucket: Bucket,
     /// What was taken too fast is waited for before the next is read.
     wait: Option<Pin<Box<Sleep>>>,
+    /// Its events wait for their reader.
+    slowed: Option<Awaited>,
     /// Tells that the stream has ended; with it the violation, if that broke it.
     ended: Option<oneshot::Sender<Result<(), Violation>>>,
 }
@@ -47,8 +49,20 @@ impl Events {
             queue,
             bucket,
             wait: None,
+            slowed: None,
             ended: Some(ended),
         }
+    }
+}
+
+impl Events {
+    /// Waits for what was taken too fast, and for room in the queue.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PollSendError<Vec<Entry>>>> {
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(cx));
+            self.wait = None;
+        }
+        self.queue.poll_reserve(cx)
     }
 }
 
@@ -62,21 +76,19 @@ impl<D: 'static> StreamConsumer<D> for Events {
         mut source: Source<'_, BuildEvent>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        if let Some(wait) = &mut self.wait {
-            match wait.as_mut().poll(cx) {
-                Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) => self.wait = None,
-            }
-        }
-        match self.queue.poll_reserve(cx) {
+        match self.poll_room(cx) {
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                let session = self.session.clone();
+                self.slowed.get_or_insert_with(|| session.awaits());
+                return Poll::Pending;
+            }
             Poll::Ready(Err(_)) => return Poll::Ready(Ok(StreamResult::Dropped)),
-            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Ok(())) => self.slowed = None,
         }
         let mut events = Vec::with_capacity(source.remaining(&mut store).clamp(1, BATCH));
         source.read(&mut store, &mut events)?;
+        self.session.activity.moves();
         let mut entries = Vec::with_capacity(events.len());
         let mut broken = Ok(());
         let counted = {

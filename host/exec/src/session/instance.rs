@@ -9,17 +9,22 @@ use wasmtime::component::Accessor;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::guest::{Events, Once};
+use super::meter::{Measured, Meter};
 use super::{Session, conversion};
 use crate::api::{BackendError, Broken, Wish};
 use crate::capability::State;
 use crate::component::bindings::hm::backend::types as wit;
-use crate::component::{LimitHit, Limits, Ready, Runtime, STACK_BYTES, TICK};
+use crate::component::{LimitHit, Limits, Ready, Runtime, STACK_BYTES};
 use crate::sequencer::Violation;
 use crate::sequencer::clean::one_line;
 
 /// From the end of the guest's last task until its silence is final: the ends of its
 /// streams arrive by tasks of the engine.
 const AFTERGLOW: Duration = Duration::from_secs(2);
+
+/// Between two looks at a guest that may have fallen silent.
+const LOOK_LEAST: Duration = Duration::from_millis(20);
+const LOOK_MOST: Duration = Duration::from_secs(1);
 
 /// How an instance ended.
 pub(super) enum Ended {
@@ -75,18 +80,21 @@ pub(super) async fn run(
     taken: oneshot::Sender<()>,
 ) -> Ended {
     let limits = session.limits();
-    let mut store = match store(runtime, session) {
+    let meter = Meter::new();
+    let mut store = match store(runtime, session, meter.clone()) {
         Ok(store) => store,
         Err(error) => return Ended::Error(session.broken(Broken::Host(format!("{error:#}")))),
     };
     let (phase, phases) = watch::channel(Phase::Instantiating);
     let ended = {
         let work = work(&mut store, ready, session, request, asks_vm, &phase, taken);
+        let work = Measured::new(work, meter.clone());
         // Around all of the work: inside it, a timeout can be starved by the guest.
         tokio::select! {
             biased;
             ended = work => ended,
-            phase = overrun(phases, limits) => Ok(Ended::Error(session.overran(phase))),
+            phase = overrun(phases.clone(), limits) => Ok(Ended::Error(session.overran(phase))),
+            broken = session.falls_silent(phases, &meter) => Ok(Ended::Error(session.broken(broken))),
             limit = session.exceeded() => {
                 Ok(Ended::Error(session.broken(Broken::Limit(limit))))
             }
@@ -103,7 +111,11 @@ pub(super) async fn run(
     })
 }
 
-fn store(runtime: &Runtime, session: &Arc<Session>) -> wasmtime::Result<Store<State>> {
+fn store(
+    runtime: &Runtime,
+    session: &Arc<Session>,
+    meter: Arc<Meter>,
+) -> wasmtime::Result<Store<State>> {
     let limits = session.limits();
     let mut store = Store::new(runtime.engine(), State::new(limits, session.clone()));
     store.limiter(|state| &mut state.limiter);
@@ -112,12 +124,10 @@ fn store(runtime: &Runtime, session: &Arc<Session>) -> wasmtime::Result<Store<St
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(limits.concurrent);
     }
-    let ticks_max = (limits.cpu.as_millis() / TICK.as_millis()) as u64;
+    let most = limits.cpu;
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |mut store| {
-        let state = store.data_mut();
-        state.ticks += 1;
-        Ok(if state.ticks > ticks_max {
+    store.epoch_deadline_callback(move |_| {
+        Ok(if meter.so_far() > most {
             UpdateDeadline::Interrupt
         } else {
             UpdateDeadline::Yield(1)
@@ -275,6 +285,47 @@ impl Session {
         let _ = tokio::time::timeout(grace, kill).await;
     }
 
+    /// Returns why the guest will never end its events, once it is sure that it will not: it
+    /// has told the end of every step and does nothing more, or nothing is left that could wake
+    /// it.
+    async fn falls_silent(&self, mut phases: watch::Receiver<Phase>, meter: &Meter) -> Broken {
+        let patience = self.limits().outcome;
+        // A service that was asked too often wants to be left alone for a while.
+        let at_the_end = patience * if self.http().is_some() { 4 } else { 1 };
+        let is_running = |phase: &Phase| *phase == Phase::Running;
+        loop {
+            if phases.wait_for(is_running).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep((patience / 8).clamp(LOOK_LEAST, LOOK_MOST)).await;
+            if !is_running(&phases.borrow()) {
+                continue;
+            }
+            let is_over = self.ledger().is_all_done();
+            if is_over
+                && self
+                    .activity
+                    .silence(false)
+                    .is_some_and(|time| time >= at_the_end)
+            {
+                return Broken::Slow {
+                    what: "the end of the events, after that of the last step,".into(),
+                    limit: LimitHit::of("outcome", self.limits()),
+                };
+            }
+            // What runs is no silence, and WASI 0.2 has sleeps of its own.
+            let is_quiet = meter.last().elapsed() >= patience && !self.lent.is_inert;
+            if is_quiet
+                && self
+                    .activity
+                    .silence(true)
+                    .is_some_and(|time| time >= patience)
+            {
+                return Broken::Silent("it waits, and nothing is left that could wake it".into());
+            }
+        }
+    }
+
     pub(super) fn broken(&self, broken: Broken) -> BackendError {
         BackendError::Broken {
             name: self.backend().to_owned(),
@@ -338,6 +389,8 @@ fn engine_limit(error: &wasmtime::Error, text: &str, limits: &Limits) -> Option<
     let key = [
         ("hostcalls", "call-data"),
         ("handle limit", "handles"),
+        // These go to tables of their own.
+        ("to table: resource table has no free keys", "http-handles"),
         ("no free keys", "tasks"),
         ("memory count too high", "memories"),
         ("table count too high", "tables"),

@@ -1,11 +1,13 @@
 //! One build: one store, one task, and what they share.
 
+mod activity;
 mod bucket;
 mod conversion;
 mod diagnostics;
 mod drive;
 mod guest;
 mod instance;
+mod meter;
 mod refusals;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use activity::Activity;
+pub(crate) use activity::Awaited;
 pub(crate) use drive::start;
 use refusals::Refusals;
 
@@ -42,6 +46,7 @@ pub(crate) struct Session {
     calls: AtomicUsize,
     calls_max: usize,
     diagnostics: Diagnostics,
+    activity: Activity,
     /// What the component says of itself.
     described: Arc<OnceLock<Capabilities>>,
     /// Tasks that read what commands print.
@@ -60,6 +65,8 @@ pub(crate) struct Lent {
     pub(crate) http: Option<Arc<HttpSession>>,
     /// For the commands of steps.
     pub(crate) secrets: Secrets,
+    /// It has WASI 0.2, by which it may wait without anybody's knowledge.
+    pub(crate) is_inert: bool,
 }
 
 impl Session {
@@ -88,6 +95,7 @@ impl Session {
             calls: AtomicUsize::new(0),
             calls_max: limits.calls + 2 * parallelism as usize,
             diagnostics: Diagnostics::new(&limits),
+            activity: Activity::new(),
             described: Arc::default(),
             limits,
             pumps: TaskTracker::new(),
@@ -180,7 +188,17 @@ impl Session {
 
     /// Counts a host call, as long as the returned guard lives.
     pub(crate) fn enter(self: &Arc<Self>) -> Result<(Arc<Self>, Call), LimitHit> {
-        let call = Call(self.clone());
+        let (session, mut call) = self.enter_aside()?;
+        call._awaited = Some(self.awaits());
+        Ok((session, call))
+    }
+
+    /// Counts a host call that may well never return, and is no reason to be quiet.
+    pub(crate) fn enter_aside(self: &Arc<Self>) -> Result<(Arc<Self>, Call), LimitHit> {
+        let call = Call {
+            session: self.clone(),
+            _awaited: None,
+        };
         if self.calls.fetch_add(1, Ordering::Relaxed) >= self.calls_max {
             return Err(LimitHit::of("calls", &self.limits));
         }
@@ -254,10 +272,13 @@ impl Session {
 }
 
 /// A host call in flight.
-pub(crate) struct Call(Arc<Session>);
+pub(crate) struct Call {
+    session: Arc<Session>,
+    _awaited: Option<Awaited>,
+}
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        self.session.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }

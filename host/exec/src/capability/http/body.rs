@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::error;
 use super::session::HttpSession;
 use crate::component::LimitHit;
-use crate::session::Session;
+use crate::session::{Awaited, Session};
 
 /// When a request's body last moved.
 #[derive(Debug, Clone)]
@@ -49,9 +49,21 @@ struct Meter {
     /// Key of the limit, and its value.
     limit: (&'static str, u64),
     seen: u64,
+    /// As long as there is a body to pass on, the guest has something to wait for.
+    _awaited: Awaited,
 }
 
 impl Meter {
+    fn new(session: Arc<Session>, http: Arc<HttpSession>, limit: (&'static str, u64)) -> Self {
+        Self {
+            _awaited: session.awaits(),
+            session,
+            http,
+            limit,
+            seen: 0,
+        }
+    }
+
     fn count(&mut self, bytes: usize) -> Result<(), ()> {
         self.seen = self.seen.saturating_add(bytes as u64);
         let (name, most) = self.limit;
@@ -89,12 +101,7 @@ impl Outgoing {
             first,
             rest: Mutex::new(rest),
             length,
-            meter: Meter {
-                session,
-                http,
-                limit,
-                seen: 0,
-            },
+            meter: Meter::new(session, http, limit),
             pulse,
         }
     }
@@ -178,12 +185,7 @@ impl Incoming {
         let limit = ("http-response-body", http.limits().http_response_bytes);
         Self {
             inner,
-            meter: Meter {
-                session,
-                http,
-                limit,
-                seen: 0,
-            },
+            meter: Meter::new(session, http, limit),
             gap,
             silence: Box::pin(tokio::time::sleep(gap)),
             whole: Box::pin(tokio::time::sleep_until(whole)),

@@ -3,18 +3,22 @@
 
 use std::sync::Arc;
 
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::{
     Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks,
 };
 
 use super::limits::{CHUNK_BYTES, FIELDS_BYTES};
 use super::{headers, send};
+use crate::component::Limits;
 use crate::session::Session;
 
 /// What the store of a build holds for `wasi:http`.
 pub(crate) struct Http {
     pub(crate) ctx: WasiHttpCtx,
     pub(crate) hooks: Hooks,
+    /// Of its own, and small: each entry may hold as much as the headers of a request.
+    pub(crate) table: ResourceTable,
 }
 
 /// Sends the guest's requests.
@@ -26,11 +30,14 @@ pub(crate) struct Hooks {
 }
 
 impl Http {
-    pub(crate) fn new(session: Arc<Session>) -> Self {
+    pub(crate) fn new(session: Arc<Session>, limits: &Limits) -> Self {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(FIELDS_BYTES);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.http_handles);
         Self {
             ctx,
+            table,
             hooks: Hooks {
                 session,
                 filter: Arc::new(headers::is_forbidden),

@@ -20,6 +20,7 @@ mod resolve;
 mod send;
 mod session;
 mod target;
+pub(crate) mod words;
 
 pub use address::PrivateRange;
 pub use credential::Credential;

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use super::machine::GuestMachine;
-use super::session::chain;
+use super::session::{COMMANDS_MAX, chain};
 use super::{CallError, VmSession, wit};
 
 /// Bytes of a command.
@@ -32,6 +32,11 @@ pub(super) async fn exec(
     spec: wit::ExecSpec,
 ) -> Result<Started, CallError> {
     let spec = checked(spec)?;
+    let Ok(permit) = vm.commands.clone().try_acquire_owned() else {
+        return Err(CallError::limit(format!(
+            "commands at one time {COMMANDS_MAX}"
+        )));
+    };
     let command = machine.begin_other(&vm.readable)?;
     let Execution {
         stdout,
@@ -44,7 +49,7 @@ pub(super) async fn exec(
     tokio::spawn(forward(stderr, sender));
     let status = Box::pin(async move {
         let ended = status.await;
-        drop(command);
+        drop((command, permit));
         match ended {
             Ok(ExecStatus::Exited(code)) => Ok(wit::ExecStatus::Exited(code)),
             Ok(ExecStatus::Signaled(signal)) => Ok(wit::ExecStatus::Signaled(signal)),

@@ -191,7 +191,9 @@ impl wit::HostMachineWithStore<State> for Own {
             .unless_cancelled(super::exec::exec(vm, machine, spec))
             .await?;
         let session = visit.session.clone();
+        let awaited = session.awaits();
         let status = async move {
+            let _awaited = awaited;
             Ok::<_, wasmtime::Error>(tokio::select! {
                 _ = session.cancelled() => Err(wit::VmError::Cancelled),
                 status = started.status => status,

@@ -21,6 +21,9 @@ use crate::component::{LimitHit, Limits};
 /// Machines that a step may cost: its own, and others after lost or failed ones.
 const MACHINES_PER_STEP: usize = 4;
 
+/// Commands of the component's own at one time. Each holds pipes of this process open.
+pub(super) const COMMANDS_MAX: usize = 128;
+
 /// The VM subsystem, as one build sees it.
 pub(crate) struct VmSession {
     pub(super) grant: VmGrant,
@@ -44,6 +47,8 @@ pub(crate) struct VmSession {
     pub(super) images: Images,
     limits: Limits,
     machines: Arc<Semaphore>,
+    /// For what is not a step's command.
+    pub(super) commands: Arc<Semaphore>,
     machines_made: AtomicUsize,
     /// The first failure of the subsystem, with its chain and remedy: the guest sees only
     /// its text.
@@ -94,6 +99,7 @@ impl VmSession {
             claims: Claims::default(),
             images: Images::new(grant.images.clone(), grant.allowed.clone(), &plan),
             machines: Arc::new(Semaphore::new(machines_max)),
+            commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
             limits,
             machines_made: AtomicUsize::new(0),
             failure: Mutex::new(None),

@@ -64,6 +64,7 @@ fn phrase(name: &str) -> &str {
         "tasks" => "handles to tasks, streams and sets",
         "notices" => "notices and custom events",
         "output" => "step-output",
+        "http-handles" => "handles to HTTP headers, requests and responses",
         "http-requests" => "HTTP requests",
         "http-request-body" => "body of an HTTP request",
         "http-response-body" => "body of an HTTP response",

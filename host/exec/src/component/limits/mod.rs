@@ -125,12 +125,12 @@ limits! {
     "resources" Count, resources: usize = 32_768, "machines, snapshots and other things of the host at one time";
     "call-data" Bytes, call_bytes: usize = 2 << 20, "what one call may hand to the host";
     "calls" Count, calls: usize = 128, "calls to the host in flight, besides two for each step that may run at once";
-    "cpu" Time, cpu: Duration = Duration::from_secs(300), "processor time of the component's own code";
+    "cpu" Time, cpu: Duration = Duration::from_secs(300), "processor time of the component's own code, and of the host's in its calls";
     "instantiate" Time, instantiate: Duration = Duration::from_secs(10), "wall time of instantiation, start functions included";
     "describe" Time, describe: Duration = Duration::from_secs(5), "wall time of `describe`";
     "start" Time, start: Duration = Duration::from_secs(60), "wall time of `start`, up to its return";
     "cancel" Time, grace: Duration = Duration::from_secs(10), "from the wish to cancel until the component is gone";
-    "outcome" Time, outcome: Duration = Duration::from_secs(30), "from the end of the events to the outcome";
+    "outcome" Time, outcome: Duration = Duration::from_secs(30), "from the end of the events to the outcome; also of silence, once nothing is left to wait for";
     "build" Time, build: Duration = Duration::from_secs(6 * 3600), "wall time of a build whose plan has no timeout";
     "notices" Count, free_events: u64 = 500_000, "notices and custom events in a build";
     "notice-rate" Count, free_events_rate: u64 = 2_000, "notices and custom events a second; more wait";
@@ -144,6 +144,7 @@ limits! {
     "machine-memory" Bytes, machine_memory: u64 = 8 << 30, "memory of a machine; as `vm.memory`";
     "machine-processes" Count, machine_processes: u64 = 4_096, "processes of a machine; as `vm.processes`";
     "machine-disk" Bytes, machine_disk: u64 = 20 << 30, "what a machine may write; as `vm.disk`";
+    "http-handles" Count, http_handles: usize = 512, "tables of headers, requests and responses at one time";
     "http-held" Count, http_held: usize = 16, "HTTP requests whose response is not at its end, at one time; more wait";
     "http-requests" Count, http_requests: u64 = 10_000, "HTTP requests in a build";
     "http-request-body" Bytes, http_request_bytes: u64 = 1 << 30, "body of one HTTP request";

@@ -343,6 +343,11 @@ impl Ledger {
         }))
     }
 
+    /// True if every step of the plan has ended.
+    pub(crate) fn is_all_done(&self) -> bool {
+        self.steps.iter().all(|state| state.phase == Phase::Done)
+    }
+
     /// True if a service took the build and nobody wants to watch it.
     pub(crate) fn is_submitted(&self) -> bool {
         self.accepted.is_some() && !self.setting.watch
