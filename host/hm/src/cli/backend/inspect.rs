@@ -95,11 +95,28 @@ pub(super) fn run(args: &Args, folders: &Folders) -> Result<Exit, Failure> {
     let mut out = std::io::stdout().lock();
     if args.json {
         let text = serde_json::to_string_pretty(&told).map_err(std::io::Error::from)?;
-        writeln!(out, "{text}")?;
+        writeln!(out, "{}", in_ascii(&text))?;
     } else {
         out.write_all(text(&told, &inspection, &choice.http()).as_bytes())?;
     }
     Ok(Exit::Success)
+}
+
+/// Returns the same JSON without a character that a terminal would act on or hide: a program
+/// reads it all the same.
+fn in_ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                text += &format!("\\u{unit:04x}");
+            }
+        }
+    }
+    text
 }
 
 fn text(told: &Told<'_>, inspection: &Inspection, http: &[(String, Origin)]) -> String {
