@@ -5,9 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hm_tests::{Finished, Project, assemble, graft, workspace};
+use hm_tests::{Finished, Project, assemble, graft, graft_with, workspace};
 
-use crate::stage::{by, echo, endures, grant, one_step, works, write};
+use crate::stage::{by, caller, echo, endures, grant, one_step, works, write};
 
 /// Nothing here may take longer than the limits below and a start on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -24,6 +24,9 @@ fn grafted(project: &Project, name: &str) -> PathBuf {
     write(project, name, &graft(&whole, &piece(name)))
 }
 
+/// Resident memory of a run in which a guest took all that it may, in KiB.
+const WITH_ALL_KIB: u64 = 400 << 10;
+
 /// Runs a grafted backend that was allowed to run, with a second for what has ten.
 #[track_caller]
 fn run(name: &str, says: &str) -> Finished {
@@ -31,6 +34,8 @@ fn run(name: &str, says: &str) -> Finished {
     let path = grafted(&project, name);
     grant(&project, &path, &["--limit", "instantiate=2s"]);
     let finished = endures(by(&project, &path), &[8], SOON).says(&[says]);
+    let held = finished.peak_kib();
+    assert!(held < WITH_ALL_KIB, "{held} KiB\n{}", finished.said());
     works(&project);
     finished
 }
@@ -53,14 +58,64 @@ cases! {
     growing_memories: "went over a limit: memory 256 MiB";
     twenty_memories: "memories 16";
     sixtyfive_instances: "instances 64";
+    nested_memories: "memories 16";
+    first_memories: "memory 256 MiB";
+    memories_in_turn: "memory 256 MiB";
+    seventy_tables: "tables 64";
     largest_memory: "memory 256 MiB";
     largest_table: "table-elements 200000";
     recursion: "stack 512 KiB";
     wide_recursion: "stack 512 KiB";
     resources: "handles 32768";
     waitable_sets: "handles to tasks, streams and sets 32768";
+    inner_calls: "stack 512 KiB";
     futures: "32768";
+    half_futures: "32768";
+    dropped_writer: "crashed";
     names: "crashed";
+}
+
+/// Pieces that call the host by hand: with texts that are none, and with room for its answer
+/// that is none.
+#[test]
+fn what_comes_and_goes_by_hand_is_checked() {
+    let project = one_step();
+    let whole = fs::read(caller()).unwrap();
+    for (name, import, of, says) in [
+        ("odd_text", "log", "hm:backend/diagnostics@", "crashed"),
+        (
+            "lone_surrogate",
+            "log",
+            "hm:backend/diagnostics@",
+            "crashed",
+        ),
+        ("text_too_long", "log", "hm:backend/diagnostics@", "crashed"),
+        (
+            "realloc_recursion",
+            "random",
+            "wasi:random/random@",
+            "stack 512 KiB",
+        ),
+        (
+            "realloc_outside",
+            "random",
+            "wasi:random/random@",
+            "crashed",
+        ),
+        (
+            "realloc_loop",
+            "random",
+            "wasi:random/random@",
+            "instantiate 2 s",
+        ),
+    ] {
+        let bytes = graft_with(&whole, &piece(name), &[(import, of)]);
+        let path = write(&project, name, &bytes);
+        let flags = ["--source", "--http", "none", "--limit", "instantiate=2s"];
+        grant(&project, &path, &flags);
+        endures(by(&project, &path), &[8], SOON).says(&[says]);
+    }
+    works(&project);
 }
 
 /// Whoever has not allowed it sees it refused at once: not an instruction of it has run, and

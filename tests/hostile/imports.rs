@@ -59,6 +59,51 @@ fn core_modules_are_not_imported() {
     works(&project);
 }
 
+/// Names in an error are shown, and act on nothing.
+#[test]
+fn names_that_act_on_a_terminal_are_shown() {
+    let project = one_step();
+    let name = r"\1b[2J\1b]0;owned\07\0abuild passed\0a\e2\80\aeevil";
+    for (kind, text) in [
+        ("import", format!("(component (import \"{name}\" (func)))")),
+        (
+            "core",
+            format!(
+                "(component (core module $m (import \"{name}\" \"x\" (func))) (core instance (instantiate $m)))"
+            ),
+        ),
+        (
+            "export",
+            format!("(component (instance $i) (export \"{name}\" (instance $i)))"),
+        ),
+        (
+            "argument",
+            format!(
+                "(component (core module $m) (core instance $i (instantiate $m)) (core instance (instantiate $m (with \"{name}\" (instance $i)))) (alias core export $i \"{name}\" (core func)))"
+            ),
+        ),
+    ] {
+        let path = write(&project, kind, &assemble(&text));
+        let finished = endures(by(&project, &path), &[8], SOON);
+        let errors = finished.errors();
+        assert!(!errors.contains('\u{202e}'), "{errors:?}");
+        let forged = errors.lines().any(|line| line.starts_with("build passed"));
+        assert!(!forged, "{errors}");
+    }
+    works(&project);
+}
+
+/// No flag stands in for a grant.
+#[test]
+fn there_is_no_flag_that_says_yes_to_everything() {
+    let project = one_step();
+    let path = importing(&project, "acme:secrets/store@1.0.0");
+    for flag in ["--yes", "-y", "--force", "--allow-all", "--trust"] {
+        let refused = by(&project, &path).arg(flag).run().expect(2);
+        assert_eq!(refused.text(), "", "{flag}");
+    }
+}
+
 /// The right name with a function of another type.
 #[test]
 fn a_type_that_does_not_fit_is_told_as_that() {

@@ -57,11 +57,25 @@ fn strange_files_are_not_waited_for() {
     let fifo = project.path().join("fifo.wasm");
     project.program("mkfifo").arg(&fifo).run().expect(0);
     let huge = project.path().join("huge.wasm");
-    fs::File::create(&huge).unwrap().set_len(500 << 20).unwrap();
+    fs::write(&huge, hm_tests::COMPONENT).unwrap();
+    let file = fs::File::options().write(true).open(&huge).unwrap();
+    file.set_len(500 << 20).unwrap();
+    // Within the limit, and nearly nothing in it.
+    let hollow = project.path().join("hollow.wasm");
+    fs::write(&hollow, hm_tests::COMPONENT).unwrap();
+    let file = fs::File::options().write(true).open(&hollow).unwrap();
+    file.set_len(32 << 20).unwrap();
+    let socket = project.path().join("socket.wasm");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let circle = project.path().join("circle.wasm");
+    std::os::unix::fs::symlink(&circle, &circle).unwrap();
     let folder = project.path().to_owned();
     for (path, code) in [
         (fifo.as_path(), 8),
         (huge.as_path(), 8),
+        (hollow.as_path(), 8),
+        (socket.as_path(), 2),
+        (circle.as_path(), 2),
         (folder.as_path(), 2),
         ("/dev/zero".as_ref(), 8),
         ("/proc/self/stat".as_ref(), 8),
@@ -91,6 +105,11 @@ fn files_that_hurt_their_reader_hurt_nobody_else() {
         ("lists", bytes::deep_lists(100_000)),
         ("components", bytes::deep_components(5_000)),
         ("more-components", bytes::deep_components(100_000)),
+        ("more-instance-types", bytes::deep_types(0x42, 1_000_000)),
+        ("subtypes", bytes::deep_subtypes(70)),
+        ("many-types", bytes::many_types(u32::MAX)),
+        ("many-imports", bytes::many_imports(200_000)),
+        ("a-long-name", bytes::long_name(20 << 20)),
     ] {
         let path = write(&project, name, &bytes);
         let finished = endures(by(&project, &path), &[8], READING);
@@ -134,7 +153,107 @@ fn machine_code_is_never_loaded_from_a_file() {
         fs::write(path.with_extension(ending), &engine).unwrap();
     }
     crate::stage::grant(&project, &path, &[]);
-    let build = by(&project, &path).run().expect(0).build();
-    assert_eq!(build.step("a").stdout(), ["echo one"]);
+    let runs = || {
+        let build = by(&project, &path).run().expect(0).build();
+        assert_eq!(build.step("a").stdout(), ["echo one"]);
+    };
+    runs();
+    // Who opened one of these would wait for a writer.
+    for ending in ["wasm.dwp", "dwp", "cwasm"] {
+        let sibling = path.with_extension(ending);
+        fs::remove_file(&sibling).unwrap();
+        project.program("mkfifo").arg(&sibling).run().expect(0);
+    }
+    runs();
     works(&project);
+}
+
+/// What this engine leaves out is refused by name, before anybody is asked.
+#[test]
+fn what_the_engine_does_not_take_is_refused_unasked() {
+    let project = one_step();
+    for (name, module) in [
+        ("memory64", "(memory i64 1)"),
+        ("shared-memory", "(memory 1 1 shared)"),
+        ("pages-of-a-byte", "(memory 1 (pagesize 1))"),
+        ("collected", "(type (struct (field i32)))"),
+        ("exceptions", "(tag)"),
+        (
+            "relaxed",
+            "(func (param v128) (result v128) (i32x4.relaxed_trunc_f32x4_s (local.get 0)))",
+        ),
+    ] {
+        let text = format!("(component (core module {module}))");
+        let path = write(&project, name, &hm_tests::assemble(&text));
+        refused(
+            &endures(by(&project, &path), &[8], AT_ONCE),
+            "no valid component",
+        );
+    }
+    works(&project);
+}
+
+/// Code that takes a compiler long, or deep: it is compiled, or told; the process that does
+/// it is not this one.
+#[test]
+fn code_that_hurts_its_compiler_hurts_nobody_else() {
+    let project = one_step();
+    let whole = fs::read(echo()).unwrap();
+    let blocks = "block ".repeat(20_000) + &"end ".repeat(20_000);
+    let targets = "0 ".repeat(60_000);
+    for (name, function) in [
+        ("deep", blocks),
+        (
+            "wide",
+            format!("(block (br_table {targets} (i32.const 0)))"),
+        ),
+        (
+            "long",
+            "(drop (i32.div_u (i32.const 1) (i32.const 3))) ".repeat(20_000),
+        ),
+    ] {
+        let text = format!(
+            "(component (core module $m (func {function})) (core instance (instantiate $m)))"
+        );
+        let bytes = hm_tests::graft(&whole, &hm_tests::assemble(&text));
+        let path = write(&project, name, &bytes);
+        crate::stage::grant(&project, &path, &[]);
+        let finished = by(&project, &path).run();
+        match finished.code() {
+            Some(0) => assert_eq!(finished.build().step("a").stdout(), ["echo one"]),
+            Some(8) => drop(finished.says(&["could not be compiled"])),
+            _ => panic!("{name}: {}", finished.said()),
+        }
+    }
+    works(&project);
+}
+
+/// What tools and authors wrote into a file is shown by who asks for it, and only shown.
+#[test]
+fn words_in_a_file_act_on_no_terminal() {
+    let project = one_step();
+    let mut bytes = fs::read(echo()).unwrap();
+    bytes.extend(bytes::producers(
+        "\u{1b}[2J\u{1b}]0;owned\u{7}\nasks for  everything\u{202e}",
+    ));
+    let path = write(&project, "words", &bytes);
+    for flags in [&["inspect"][..], &["inspect", "--json"]] {
+        let call = project
+            .hm(["backend"])
+            .args(flags)
+            .arg(&path)
+            .run()
+            .expect(0);
+        let text = call.text() + &call.errors();
+        for never in ["\u{1b}", "\u{7}", "\u{202e}", "\nasks for  everything"] {
+            assert!(!text.contains(never), "{text:?}");
+        }
+    }
+    let seen = project
+        .hm(["backend", "inspect"])
+        .arg(&path)
+        .on_terminal(100, 30)
+        .wait();
+    let text = String::from_utf8_lossy(&seen.bytes).into_owned();
+    assert!(!text.contains("\u{1b}[2J"), "{text:?}");
 }

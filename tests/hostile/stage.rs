@@ -10,8 +10,15 @@ use hm_tests::{Finished, Invocation, Project, guest};
 /// Resident memory of `hm` itself, whatever the guest does, in KiB.
 const MEMORY_KIB: u64 = 1 << 20;
 
-/// Flags that let a component run steps on this machine.
-pub(crate) const VM: &[&str] = &["--vm", "--vm-image", "host", "--vm-network", "host"];
+/// Flags that let a component run steps on this machine, and commands of its own.
+pub(crate) const VM: &[&str] = &[
+    "--vm",
+    "--vm-image",
+    "host",
+    "--vm-network",
+    "host",
+    "--source",
+];
 
 pub(crate) fn misbehave() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -21,6 +28,11 @@ pub(crate) fn misbehave() -> &'static Path {
 pub(crate) fn echo() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| guest("echo", "echo-backend"))
+}
+
+pub(crate) fn caller() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| guest("caller", "caller-backend"))
 }
 
 /// A project with one step that prints a word.

@@ -1,4 +1,4 @@
-//! What a run left behind: processes, mounts, machines.
+//! What a run left behind: processes, mounts, machines, temporary files.
 
 use std::fs;
 use std::path::Path;
@@ -39,6 +39,9 @@ fn left(state: &Path) -> Vec<String> {
             .filter(|line| line.contains(name))
             .map(|line| format!("mount {line}")),
     );
+    let temporary = state.with_file_name("tmp");
+    let entries = fs::read_dir(temporary).into_iter().flatten().flatten();
+    left.extend(entries.map(|entry| format!("{}", entry.path().display())));
     for folder in ["machines", "layers/live"] {
         let entries = fs::read_dir(state.join(folder))
             .into_iter()

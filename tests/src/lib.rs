@@ -28,7 +28,7 @@ mod terminal;
 
 pub use archive::Archive;
 pub use build::{Build, Line, StepRun, Stream};
-pub use bytes::{COMPONENT, MODULE, assemble, graft, leb128, section, sections};
+pub use bytes::{COMPONENT, MODULE, assemble, graft, graft_with, leb128, section, sections};
 pub use docker::Docker;
 pub use finished::Finished;
 pub use guest::{component_folder, example, guest};

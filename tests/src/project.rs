@@ -48,12 +48,14 @@ impl Project {
         fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).expect("it was just made");
         let state = base.join("state");
         make("project/.hm");
-        let set: [(&str, OsString); 7] = [
+        let temporary = make("tmp");
+        let set: [(&str, OsString); 8] = [
             (
                 "PATH",
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into(),
             ),
             ("HOME", home.into()),
+            ("TMPDIR", temporary.into()),
             ("LANG", "C.UTF-8".into()),
             ("TERM", "xterm-256color".into()),
             ("HM_CONFIG_DIR", config.clone().into()),

@@ -87,3 +87,53 @@ pub(crate) fn deep_components(depth: usize) -> Vec<u8> {
     }
     bytes
 }
+
+/// A chain of core types, each a subtype of the one before.
+pub(crate) fn deep_subtypes(depth: usize) -> Vec<u8> {
+    let mut text = String::from("(component (core module (type $t0 (sub (struct)))");
+    for number in 1..depth {
+        text += &format!(" (type $t{number} (sub $t{} (struct)))", number - 1);
+    }
+    hm_tests::assemble(&(text + "))"))
+}
+
+/// A section that claims to hold so many types, and holds none.
+pub(crate) fn many_types(count: u32) -> Vec<u8> {
+    [COMPONENT.to_vec(), section(7, &leb128(count as usize))].concat()
+}
+
+/// Imports of functions of one type, each by a name of its own.
+pub(crate) fn many_imports(count: usize) -> Vec<u8> {
+    // A function without parameters and results.
+    let types = [1, 0x40, 0, 1, 0];
+    let mut body = leb128(count);
+    for number in 0..count {
+        let name = format!("f{number}");
+        body.push(0);
+        body.extend(leb128(name.len()));
+        body.extend(name.as_bytes());
+        body.extend([1, 0]);
+    }
+    [COMPONENT.to_vec(), section(7, &types), section(10, &body)].concat()
+}
+
+/// An import whose name is nearly all of the file.
+pub(crate) fn long_name(bytes: usize) -> Vec<u8> {
+    let mut body = vec![1, 0];
+    body.extend(leb128(bytes));
+    body.extend(vec![b'x'; bytes]);
+    body.extend([1, 0]);
+    [
+        COMPONENT.to_vec(),
+        section(7, &[1, 0x40, 0, 1, 0]),
+        section(10, &body),
+    ]
+    .concat()
+}
+
+/// A section in which a tool names itself.
+pub(crate) fn producers(tool: &str) -> Vec<u8> {
+    let text = |text: &str| [leb128(text.len()), text.as_bytes().to_vec()].concat();
+    let field = [text("processed-by"), vec![1], text(tool), text(tool)].concat();
+    section(0, &[text("producers"), vec![1], field].concat())
+}

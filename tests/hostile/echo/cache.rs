@@ -155,6 +155,53 @@ fn an_entry_sealed_with_another_key() {
     });
 }
 
+/// Seals an entry anew, with the key of every test.
+fn seal(bytes: &mut [u8]) {
+    use sha2::{Digest, Sha256};
+    let length = bytes.len() - 32;
+    // HMAC (RFC 2104), whose key is shorter than a block.
+    let pad = |with: u8| {
+        let mut block = [with; 64];
+        block[..32].iter_mut().for_each(|byte| *byte ^= 7);
+        block
+    };
+    let inner = Sha256::new()
+        .chain_update(pad(0x36))
+        .chain_update(&bytes[..length]);
+    let tag = Sha256::new()
+        .chain_update(pad(0x5c))
+        .chain_update(inner.finalize());
+    bytes[length..].copy_from_slice(&tag.finalize());
+}
+
+/// Sealed rightly, and still not what this engine made of this component.
+#[test]
+fn an_entry_of_another_engine() {
+    survives("by its name", |entry| {
+        change(entry, |bytes| {
+            bytes[40] ^= 1;
+            seal(bytes);
+        })
+    });
+    survives("by its code", |entry| {
+        change(entry, |bytes| {
+            let at = bytes
+                .windows(4)
+                .position(|part| part == b"\x7fELF")
+                .unwrap();
+            let end = bytes.len() - 32;
+            bytes[at + 16..end].fill(0);
+            seal(bytes);
+        })
+    });
+    survives("of another layout", |entry| {
+        change(entry, |bytes| {
+            bytes[7] = b'1';
+            seal(bytes);
+        })
+    });
+}
+
 /// A key that others could have read seals nothing any more.
 #[test]
 fn a_key_that_others_could_read_is_replaced() {

@@ -31,6 +31,20 @@ fn a_repository_may_not_hold_what_grants() {
         ("[limits]\nmemory = \"8GiB\"", "limits"),
         ("[cache]\nbytes = 1", "cache"),
         ("[host]\nexpose = [\"/\"]", "host"),
+        ("HM_CONFIG_DIR = \"/tmp\"", "HM_CONFIG_DIR"),
+        ("HM_STATE_DIR = \"/tmp\"", "HM_STATE_DIR"),
+        ("[env]\nHM_API_TOKEN = \"x\"", "env"),
+        (
+            "[cloud]\napi_url = \"https://evil.example\"",
+            "cloud.api_url",
+        ),
+        ("[http]\nproxy = \"http://evil.example\"", "http.proxy"),
+        ("[vm]\nmemory = \"512GiB\"", "vm.memory"),
+        (
+            "[backends.acme]\nfile = \"x.wasm\"\n[backends.acme.limits]\nmemory = \"8GiB\"",
+            "limits",
+        ),
+        ("[backends.acme]\nfile = \"x.wasm\"\ngrant = true", "grant"),
         ("[backends.local]\nfile = \"x.wasm\"", "local"),
         ("[backends.cloud]\nfile = \"x.wasm\"", "cloud"),
     ] {

@@ -19,6 +19,13 @@ fn race(swap: impl Fn(&Path, &[u8], usize) + Sync) {
     let (good, evil) = (fs::read(echo()).unwrap(), fs::read(misbehave()).unwrap());
     let path = project.path().join("backend.wasm");
     fs::write(&path, &good).unwrap();
+    race_in(&project, &path, |turn| {
+        swap(&path, if turn % 2 == 0 { &evil } else { &good }, turn);
+    });
+}
+
+/// Runs what lies at a path while it is turned into something else and back.
+fn race_in(project: &Project, path: &Path, turned: impl Fn(usize) + Sync) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -26,10 +33,10 @@ fn race(swap: impl Fn(&Path, &[u8], usize) + Sync) {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                swap(&path, if turn % 2 == 0 { &evil } else { &good }, turn);
+                turned(turn);
             }
         });
-        let codes: Vec<_> = (0..RUNS).map(|_| run(&project, &path)).collect();
+        let codes: Vec<_> = (0..RUNS).map(|_| run(project, path)).collect();
         over.store(true, Ordering::Relaxed);
         assert!(
             codes.iter().all(|code| [0, 6, 8].contains(code)),
@@ -69,6 +76,43 @@ fn by_renaming_over_it() {
 #[test]
 fn by_writing_into_it() {
     race(|path, bytes, _| fs::write(path, bytes).unwrap());
+}
+
+#[test]
+fn by_a_second_name() {
+    race(|path, bytes, turn| {
+        let target = path.with_extension(format!("named{}", turn % 2));
+        fs::write(&target, bytes).unwrap();
+        let new = path.with_extension("second");
+        let _ = fs::remove_file(&new);
+        fs::hard_link(&target, &new).unwrap();
+        fs::rename(new, path).unwrap();
+    });
+}
+
+/// The folder that it lies in is a link.
+#[test]
+fn by_turning_its_folder() {
+    let project = one_step();
+    grant(&project, echo(), &[]);
+    let folder = project.path().join("folder");
+    for (name, component) in [("good", echo()), ("evil", misbehave())] {
+        let place = project.path().join(name);
+        fs::create_dir(&place).unwrap();
+        fs::copy(component, place.join("backend.wasm")).unwrap();
+    }
+    std::os::unix::fs::symlink("good", &folder).unwrap();
+    let turn = |turn: usize| {
+        let new = project.path().join("turned");
+        let to = if turn.is_multiple_of(2) {
+            "evil"
+        } else {
+            "good"
+        };
+        std::os::unix::fs::symlink(to, &new).unwrap();
+        fs::rename(new, &folder).unwrap();
+    };
+    race_in(&project, &folder.join("backend.wasm"), turn);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn nothing_that_a_backend_says_acts_on_a_terminal() {
         .wait();
     assert_eq!(seen.code, Some(0), "{}", seen.text());
     clean("terminal", &seen.bytes);
-    for format in ["plain", "human"] {
+    for format in ["plain", "human", "github"] {
         let finished = shown(&project, format);
         clean(format, &finished.stdout);
         clean(format, finished.errors().as_bytes());
@@ -71,6 +71,56 @@ fn nothing_that_a_backend_says_acts_on_a_terminal() {
         };
         let forged: Vec<_> = all.lines().filter(|line| forged(line)).collect();
         assert_eq!(forged, [""; 0], "{format}");
+    }
+}
+
+/// In a report that another program reads, or a browser.
+#[test]
+fn reports_hold_what_was_said_and_nothing_of_it_acts() {
+    let project = project("escapes/", "true");
+    let call = by(&project, misbehave())
+        .args(["--report", "junit=build.xml", "--report", "html=build.html"])
+        .run()
+        .expect(0);
+    clean("json", &call.stdout);
+    for name in ["build.xml", "build.html"] {
+        let bytes = std::fs::read(project.path().join(name)).unwrap();
+        clean(name, &bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(
+            !text.contains("]]><script>") && !text.contains('\u{1b}'),
+            "{text}"
+        );
+    }
+}
+
+/// What the plan says is no more trusted: its keys, labels, names and commands.
+#[test]
+fn nothing_that_a_plan_says_acts_on_a_terminal() {
+    let nasty = r"x\u001b[2J\u001b]0;owned\u0007\u202e\nbuild passed\n::error::x";
+    let project = Project::toml(&format!(
+        "[steps.a]\nimage = \"host\"\nlabel = \"{nasty}\"\nenv = {{ A = \"{nasty}\" }}\nrun = \"exit 3 # {nasty}\"",
+    ));
+    for format in ["plain", "human", "json", "github"] {
+        let finished = project
+            .hm(["run", "-v", "--format", format])
+            .run()
+            .expect(1);
+        clean(format, &finished.stdout);
+        clean(format, finished.errors().as_bytes());
+        let all = finished.text() + &finished.errors();
+        assert!(
+            !all.lines().any(|line| line.starts_with("build passed")),
+            "{format}: {all}"
+        );
+    }
+    let seen = project.hm(["run"]).on_terminal(100, 40).wait();
+    assert_eq!(seen.code, Some(1), "{}", seen.text());
+    clean("terminal", &seen.bytes);
+    for call in [["run", "--dry-run"], ["graph", "ci"]] {
+        let finished = project.hm(call).run();
+        clean("dry", &finished.stdout);
+        clean("dry", finished.errors().as_bytes());
     }
 }
 

@@ -136,6 +136,39 @@ fn what_was_not_granted_is_missing_before_anything_runs() {
     project.assert_nothing_started();
 }
 
+/// V1: commands that take all that there is, run by a component.
+#[test]
+fn what_a_command_takes_ends_with_its_machine() {
+    let project = project("WORK = \"1\"");
+    let limits = [
+        "--limit",
+        "machine-memory=64MiB",
+        "--limit",
+        "machine-disk=32MiB",
+        "--limit",
+        "machine-processes=64",
+    ];
+    grant(&project, &limits);
+    let finished = probe(&project, &[]);
+    for (what, says) in [
+        ("forks", "Ok("),
+        ("disk", "Limit(\"disk\")"),
+        ("files", "Limit(\"disk\")"),
+        ("survivor", "Exited(0)) 6 bytes begun"),
+        ("flood", "Exited(0)) 52428800 bytes"),
+        ("deaf", "TimedOut"),
+        ("after", "Exited(0)) 6 bytes alive"),
+    ] {
+        let told = told(&finished, what);
+        assert!(told.contains(says), "{what}: {told}");
+    }
+    // Where there are no control groups each process is held to it.
+    let memory = told(&finished, "memory");
+    let is_bounded = memory.contains("OutOfMemory") || memory.contains("Exited(3)");
+    assert!(is_bounded, "{memory}");
+    assert_eq!(finished.build().step("a").status, "passed");
+}
+
 /// V2: what a command's parts can be made to mean.
 #[test]
 fn a_command_is_one_argument_in_its_own_machine() {

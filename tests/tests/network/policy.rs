@@ -38,6 +38,72 @@ fn a_place_that_is_not_granted_is_told_with_the_command_that_grants_it() {
     assert_eq!(peer.connections(), 1);
 }
 
+/// What a component has of `wasi:http` by itself is bounded: tables of headers, requests, and
+/// the words in them.
+#[test]
+fn tables_of_requests_have_a_limit() {
+    for what in ["headers", "copies", "options", "requests"] {
+        let project = script(&[format!("hold {what}")]);
+        grant(&project, &["--http", "none"]);
+        let finished = call(&project)
+            .expect(8)
+            .says(&["handles to HTTP headers, requests and responses 512"]);
+        let held = finished.peak_kib();
+        assert!(held < 300 << 10, "{what}: {held} KiB");
+    }
+    let (said, _) = said(&["hold words"], &["--http", "none"]);
+    assert_eq!(said, ["refused: true true true"]);
+}
+
+/// WASI 0.2 is there for toolchains that drag it in, and nothing is behind it.
+#[test]
+fn wasi_0_2_is_inert() {
+    let project = script(&[
+        "inert environment",
+        "inert arguments",
+        "inert folder",
+        "inert preopens",
+        "inert socket",
+        "inert lookup localhost",
+        "inert random 64",
+        "inert streams 100",
+        "inert sleeps 100",
+        "inert printed 20000000",
+    ]);
+    grant(&project, &["--http", "none"]);
+    let finished = call(&project).expect(0);
+    let build = finished.build();
+    let said = build.step("a").stdout();
+    assert_eq!(said[..4], ["[]", "[]", "None", "0"]);
+    for refused in &said[4..6] {
+        assert!(refused.starts_with("Err(ErrorCode"), "{said:?}");
+    }
+    assert_eq!(said[6..], ["64", "held", "held", "printed"]);
+    assert!(
+        finished.peak_kib() < 300 << 10,
+        "{} KiB",
+        finished.peak_kib()
+    );
+    assert!(
+        finished.errors().len() < 10 << 20,
+        "what is printed has a limit"
+    );
+    for (line, says) in [
+        ("inert random 1000000", "exceeds limit"),
+        ("inert streams 1000000", "32768"),
+        ("inert sleeps 1000000", "32768"),
+    ] {
+        let project = script(&[line]);
+        grant(&project, &["--http", "none"]);
+        let finished = call(&project).expect(8).says(&[says]);
+        assert!(
+            finished.peak_kib() < 1 << 20,
+            "{line}: {} KiB",
+            finished.peak_kib()
+        );
+    }
+}
+
 /// The build goes on after a refusal, and a pass stays one.
 #[test]
 fn a_refusal_alone_fails_nothing() {

@@ -9,9 +9,13 @@
 //! log TEXT        a line of diagnostics, likewise
 //! fail            the step fails, and with it the build
 //! error TEXT      the build ends with this error
+//! inert WHAT [N]  something of WASI 0.2
+//! hold WHAT       takes tables of headers or requests, full ones, for ever
 //! too-large       the build ends because the source is too large
 //! ```
 
+mod held;
+mod inert;
 mod request;
 
 use hm_backend_sdk::{
@@ -89,6 +93,8 @@ async fn act(
                 cap_bytes: 8_000_000,
             }));
         }
+        "inert" => inert::act(rest),
+        "hold" => held::act(rest),
         "measure" => match hm_backend_sdk::bindings::hm::backend::source::measure().await {
             Ok(info) => format!("{} files, {} bytes", info.file_count, info.total_bytes),
             Err(error) => format!("error {error}"),

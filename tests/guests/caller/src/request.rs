@@ -30,6 +30,12 @@ enum Source {
     Archive,
 }
 
+impl Script {
+    fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
+    }
+}
+
 /// Sends what a line says and returns what came of it.
 pub(crate) async fn send(line: &str) -> String {
     let mut script = match read(line) {
@@ -159,6 +165,8 @@ async fn exchange(script: &Script) -> Result<(String, Option<String>), String> {
         None => (None, None),
     };
     let request = request(script, headers, contents, trailers_reader)?;
+    // Kept beside the request, to be looked at when the host has had it.
+    let kept = request.get_headers();
     let send = client::send(request);
     let feed = async move {
         if let (Some(writer), Some(Source::Bytes(bytes))) = (writer.as_mut(), &script.body) {
@@ -171,7 +179,12 @@ async fn exchange(script: &Script) -> Result<(String, Option<String>), String> {
             drop(trailers_writer);
         }
     };
-    match join(send, feed).await.0 {
+    let answered = join(send, feed).await.0;
+    let names = kept.copy_all().into_iter().map(|(name, _)| name);
+    if names.into_iter().any(|name| name == "authorization" && !script.has("authorization")) {
+        return Err("the host's header can be read".into());
+    }
+    match answered {
         Ok(response) => Ok(told(response).await),
         Err(error) => Err(format!("error {error:?}")),
     }

@@ -6,6 +6,7 @@ use hm_backend_sdk::bindings::hm::backend::control;
 use hm_backend_sdk::bindings::wit_stream;
 use hm_backend_sdk::{BackendError, BuildEvent, Custom, Level, Notice, clock, log};
 
+use hm_backend_sdk::bindings::hm::backend::vm::{self, ExecSpec};
 use hm_backend_sdk::vm::{Machine, VmError};
 
 use crate::stage::{OPTIONS, Stage};
@@ -33,6 +34,17 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
         "loop-with-yield" => loop {
             clock::sleep(std::time::Duration::ZERO).await;
         },
+        "loop-with-task-yield" => loop {
+            wit_bindgen::yield_async().await;
+        },
+        // Wakes up often, and works little: no fault.
+        "naps" => {
+            for _ in 0..1500 {
+                clock::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            let status = stage.honest().await;
+            stage.finish(Ok(status)).await;
+        }
         // Few instructions, much work.
         "fill-memory" => {
             let mut block = vec![0u8; 190 << 20];
@@ -54,7 +66,7 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
             let long = "x".repeat(10_000);
             let names = [
                 "-v=/:/host", "--privileged", "../x", "/etc", "file:///etc", "a b", "a\0b", "",
-                "UPPER/Case:Tag", "another:1", "alpine@sha256:00", &long,
+                "UPPER/Case:Tag", "another:1", "alpine@sha256:00", "host:latest", "Host", &long,
             ];
             let mut had = Vec::new();
             for name in names {
@@ -87,6 +99,52 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
                 let mut call = Box::pin(control::cancelled());
                 let _ = futures::poll!(call.as_mut());
                 calls.push(call);
+            }
+        }
+        // Of one snapshot, which all of them borrow.
+        "lookups" => {
+            let Ok(machine) = stage.boot(0).await else { return None };
+            let Ok(snapshot) = machine.snapshot().await else { return None };
+            let lookups = (0..100_000).map(|_| vm::cache_lookup(0, Some(&snapshot)));
+            let answered = futures::future::join_all(lookups).await;
+            let error = BackendError::Other(format!("{} answered", answered.len()));
+            stage.finish(Err(error)).await;
+        }
+        // More of an environment than one call may hand over.
+        "many-pairs" => {
+            let Ok(machine) = stage.boot(0).await else { return None };
+            let mut spec = command("true");
+            spec.env = vec![(String::new(), String::new()); 2_000_000];
+            drop(machine.exec(spec).await);
+        }
+        // Commands that last, as many as there may be.
+        "many-commands" => {
+            let Ok(machine) = stage.boot(0).await else { return None };
+            let mut held = Vec::new();
+            let error = loop {
+                match machine.exec(command("sleep 600")).await {
+                    Ok(running) => held.push(running),
+                    Err(error) => break error,
+                }
+            };
+            let error = BackendError::Other(format!("{error:?} after {}", held.len()));
+            stage.finish(Err(error)).await;
+        }
+        "half-streams" => loop {
+            let (writer, reader) = wit_stream::new::<BuildEvent>();
+            drop(writer);
+            std::mem::forget(reader);
+        },
+        "loop-beside-a-step" => {
+            stage.queued(0).await;
+            stage.started(0).await;
+            spin();
+        }
+        "bytes-of-output" => {
+            stage.queued(0).await;
+            stage.started(0).await;
+            loop {
+                stage.output(0, b"x").await;
             }
         }
         "huge-log" => log::info("x".repeat(200 << 20)),
@@ -122,8 +180,17 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
     None
 }
 
+fn command(text: &str) -> ExecSpec {
+    ExecSpec {
+        command: text.into(),
+        env: Vec::new(),
+        working_dir: None,
+        timeout_ms: None,
+    }
+}
+
 /// Goes round until it is stopped. The number keeps the loop from being thought away.
-fn spin() -> ! {
+pub(crate) fn spin() -> ! {
     let mut turns = 0u64;
     loop {
         turns = black_box(turns.wrapping_add(1));

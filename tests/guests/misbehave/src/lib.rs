@@ -3,7 +3,9 @@
 //!
 //! It speaks to the host without the SDK's adapter, which would keep most rules for it.
 
+mod describing;
 mod exhaustion;
+mod extremes;
 mod order;
 mod outcome;
 mod pass;
@@ -13,7 +15,7 @@ mod strings;
 
 use hm_backend_sdk::bindings::exports::hm::backend::execution_backend::{Guest, RunningBuild};
 use hm_backend_sdk::bindings::{wit_future, wit_stream};
-use hm_backend_sdk::{BackendError, BuildStatus, Capabilities, Description, Rejection, RunRequest};
+use hm_backend_sdk::{BackendError, BuildStatus, Description, Rejection, RunRequest};
 
 use crate::stage::Stage;
 
@@ -21,12 +23,7 @@ struct Misbehave;
 
 impl Guest for Misbehave {
     fn describe() -> Description {
-        Description {
-            name: "misbehave".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            // Not true, and not believed: it imports `vm`.
-            capabilities: Capabilities::OBSERVER,
-        }
+        describing::describe()
     }
 
     async fn start(request: RunRequest) -> Result<RunningBuild, BackendError> {
@@ -79,6 +76,9 @@ async fn play(case: String, stage: Stage) {
     let stage = match exhaustion::play(&case, stage).await {
         Some(stage) => stage,
         None => return,
+    };
+    let Some(stage) = extremes::play(&case, stage).await else {
+        return;
     };
     let Some(stage) = silence::play(&case, stage).await else {
         return;

@@ -2,9 +2,9 @@
 //! step outside the plan is meant.
 
 use hm_backend_sdk::bindings::hm::backend::vm;
-use hm_backend_sdk::{BuildEvent, BuildStatus, StepId, StepStarted, StepStatus};
+use hm_backend_sdk::{BuildEvent, BuildStatus, Level, Notice, StepId, StepStarted, StepStatus};
 
-use crate::stage::Stage;
+use crate::stage::{OPTIONS, Stage};
 
 pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
     if let Some((case, index)) = case.split_once(':') {
@@ -25,6 +25,11 @@ async fn outside(case: &str, step: StepId, stage: &mut Stage) {
         "cache-hit" => stage.emit(BuildEvent::StepCacheHit(step)).await,
         "ended" => stage.ended(step, StepStatus::Passed, Some(0)).await,
         "boot-image" => drop(stage.boot(step).await),
+        "notice" => {
+            let mut notice = Notice::new(Level::Info, "of nobody");
+            notice.step = Some(step);
+            stage.emit(BuildEvent::Notice(notice)).await;
+        }
         "lookup" => drop(vm::cache_lookup(step, None).await),
         _ => {
             let Ok(machine) = stage.boot(0).await else {
@@ -32,6 +37,12 @@ async fn outside(case: &str, step: StepId, stage: &mut Stage) {
             };
             match case {
                 "run" => drop(machine.run(step).await),
+                "boot-snapshot" => {
+                    let Ok(snapshot) = machine.snapshot().await else {
+                        return;
+                    };
+                    drop(vm::Machine::boot_snapshot(step, &snapshot, OPTIONS).await);
+                }
                 "store" => {
                     let Ok(snapshot) = machine.snapshot().await else {
                         return;
@@ -50,6 +61,52 @@ async fn inside(case: &str, stage: &mut Stage) -> bool {
         "queued-twice" => {
             stage.queued(0).await;
             stage.queued(0).await;
+        }
+        "queued-after-end" => {
+            stage.one(0).await;
+            stage.queued(0).await;
+        }
+        "started-twice" => {
+            stage.queued(0).await;
+            stage.started(0).await;
+            stage.started(0).await;
+        }
+        "started-after-end" => {
+            stage.one(0).await;
+            stage.started(0).await;
+        }
+        "hit-after-end" => {
+            stage.one(0).await;
+            stage.emit(BuildEvent::StepCacheHit(0)).await;
+        }
+        "ended-unqueued" => stage.ended(0, StepStatus::Passed, Some(0)).await,
+        "ended-unstarted" => {
+            stage.queued(0).await;
+            stage.ended(0, StepStatus::Failed, Some(1)).await;
+        }
+        "failed-without-reason" => {
+            stage.open(0).await;
+            stage.ended(0, StepStatus::Failed, None).await;
+        }
+        "skipped-without-reason" => {
+            stage.queued(0).await;
+            stage.ended(0, StepStatus::Skipped, None).await;
+        }
+        "run-unstarted" => {
+            stage.queued(0).await;
+            drop(stage.run(0).await);
+        }
+        "run-after-end" => {
+            stage.one(0).await;
+            drop(stage.run(0).await);
+        }
+        "output-during-run" => {
+            stage.queued(0).await;
+            stage.started(0).await;
+            if let Ok(machine) = stage.boot(0).await {
+                let forged = stage.output(0, b"forged\n");
+                let _ = futures::future::join(machine.run(0), forged).await;
+            }
         }
         "started-unqueued" => stage.started(0).await,
         // The second step waits for the first.

@@ -69,6 +69,21 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
             stage.emit(accepted()).await;
             stage.honest().await
         }
+        // Names that only look as if they were of this machine, and schemes that act.
+        "watched-elsewhere" | "watched-by-script" | "watched-in-the-clear" | "watched-as-user" => {
+            let url = match case {
+                "watched-elsewhere" => "http://127.0.0.1:80@evil.example/",
+                "watched-by-script" => "javascript:alert(1)",
+                "watched-as-user" => "https://good.example@evil.example/",
+                _ => "http://evil.example/",
+            };
+            let mut accepted = accepted();
+            if let BuildEvent::Accepted(accepted) = &mut accepted {
+                accepted.watch_url = Some(url.into());
+            }
+            stage.emit(accepted).await;
+            stage.honest().await
+        }
         "accepted-late" => {
             stage.queued(0).await;
             stage.emit(accepted()).await;

@@ -2,11 +2,15 @@
 
 use futures::future::join;
 use hm_backend_sdk::bindings::hm::backend::vm::{self, ExecSpec, Machine};
-use hm_backend_sdk::{BuildEvent, BuildStatus, StepStatus};
+use hm_backend_sdk::{BuildEvent, BuildStatus, StepStatus, log};
 
-use crate::stage::{Stage, code};
+use crate::stage::{OPTIONS, Stage, code};
 
 pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
+    if case.starts_with("cache-") {
+        cache(case, stage).await;
+        return None;
+    }
     if !open(case, &mut stage).await {
         return Some(stage);
     }
@@ -22,7 +26,7 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
 /// Brings the first step to where it is claimed to have passed; false if there is no such
 /// case.
 async fn open(case: &str, stage: &mut Stage) -> bool {
-    const CASES: [&str; 9] = [
+    const CASES: [&str; 15] = [
         "pass-claimed",
         "pass-without-run",
         "pass-by-exec",
@@ -32,14 +36,25 @@ async fn open(case: &str, stage: &mut Stage) -> bool {
         "pass-on-a-failed-state",
         "claims-hit",
         "claims-hit-of-nothing",
+        "claims-hit-of-another",
+        "pass-by-exec-of-command",
+        "pass-by-exec-with-path",
+        "pass-by-exec-before-run",
+        "pass-on-a-sibling",
+        "pass-on-a-changed-parent",
     ];
     if !CASES.contains(&case) {
         return false;
     }
     stage.queued(0).await;
     if case.starts_with("claims-hit") {
-        if case == "claims-hit" {
-            drop(vm::cache_lookup(0, None).await);
+        match case {
+            "claims-hit" => drop(vm::cache_lookup(0, None).await),
+            "claims-hit-of-another" => {
+                let hit = vm::cache_lookup(1, None).await;
+                log::info(format!("the other: {:?}", hit.map(|hit| hit.is_some())));
+            }
+            _ => {}
         }
         stage.emit(BuildEvent::StepCacheHit(0)).await;
         return true;
@@ -58,6 +73,10 @@ async fn open(case: &str, stage: &mut Stage) -> bool {
         }
         return true;
     }
+    if case == "pass-on-a-sibling" || case == "pass-on-a-changed-parent" {
+        on_another(case, stage).await;
+        return true;
+    }
     let Ok(machine) = stage.boot(0).await else {
         return true;
     };
@@ -65,6 +84,21 @@ async fn open(case: &str, stage: &mut Stage) -> bool {
         "pass-claimed" => drop(machine.run(0).await),
         "pass-by-exec" => {
             exec(&machine, "true").await;
+        }
+        "pass-by-exec-of-command" => {
+            let command = stage.plan.steps[0].command.clone();
+            exec(&machine, &command).await;
+        }
+        // A program of the backend's own, by the name of the step's.
+        "pass-by-exec-with-path" => {
+            exec(&machine, "mkdir fake; printf '#!/bin/sh\n' > fake/verify; chmod +x fake/verify").await;
+            exec(&machine, &format!("PATH=$PWD/fake:$PATH; {}", stage.plan.steps[0].command)).await;
+            drop(machine.run(0).await);
+        }
+        "pass-by-exec-before-run" => {
+            let begun = machine.exec(command("sleep 0.3; touch planted; sleep 600")).await;
+            drop(machine.run(0).await);
+            drop(begun);
         }
         // Plants a file that makes the command pass.
         "pass-by-exec-then-run" => {
@@ -83,14 +117,55 @@ async fn open(case: &str, stage: &mut Stage) -> bool {
     true
 }
 
-async fn exec(machine: &Machine, command: &str) -> Option<i32> {
-    let spec = ExecSpec {
-        command: command.into(),
+/// Runs the second step, and claims it, on what is not its base.
+async fn on_another(case: &str, stage: &mut Stage) {
+    let Ok(machine) = stage.boot(0).await else { return };
+    let Ok(status) = machine.run(0).await else { return };
+    if case == "pass-on-a-changed-parent" {
+        exec(&machine, "touch planted").await;
+    }
+    let Ok(snapshot) = machine.snapshot().await else { return };
+    stage.ended(0, StepStatus::Passed, Some(code(status))).await;
+    stage.queued(1).await;
+    stage.started(1).await;
+    if let Ok(machine) = Machine::boot_snapshot(1, &snapshot, OPTIONS).await {
+        drop(machine.run(1).await);
+    }
+    stage.ended(1, StepStatus::Passed, Some(0)).await;
+}
+
+fn command(text: &str) -> ExecSpec {
+    ExecSpec {
+        command: text.into(),
         env: Vec::new(),
         working_dir: None,
         timeout_ms: None,
-    };
-    let running = machine.exec(spec).await.ok()?;
+    }
+}
+
+async fn exec(machine: &Machine, text: &str) -> Option<i32> {
+    let running = machine.exec(command(text)).await.ok()?;
     running.output.collect().await;
     running.status.await.ok().map(code)
+}
+
+/// Puts into the cache, by the rules or against them, and tells what is there.
+async fn cache(case: &str, mut stage: Stage) {
+    let hit = vm::cache_lookup(0, None).await;
+    log::info(format!("the cache had: {:?}", hit.map(|hit| hit.is_some())));
+    stage.queued(0).await;
+    stage.started(0).await;
+    if let Ok(machine) = stage.boot(0).await {
+        drop(machine.run(0).await);
+        if case == "cache-another-state" {
+            exec(&machine, "touch planted").await;
+        }
+        if let Ok(snapshot) = machine.snapshot().await {
+            let stored = vm::cache_store(0, &snapshot).await;
+            log::info(format!("the cache took: {stored:?}"));
+        }
+    }
+    stage.ended(0, StepStatus::Passed, Some(0)).await;
+    stage.one(1).await;
+    stage.finish(Ok(BuildStatus::Passed)).await;
 }

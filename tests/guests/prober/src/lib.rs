@@ -14,6 +14,7 @@ use wasip3::http::types::{ErrorCode, Fields, Request, Scheme, Trailers};
 use wasip3::wit_future;
 
 mod injection;
+mod work;
 
 struct Prober;
 
@@ -53,6 +54,11 @@ impl Backend for Prober {
             tell("fresh", look(&boot().await?).await).await;
             if planned.env.iter().any(|(name, _)| name == "INJECT") {
                 for (what, came_to) in injection::all(&boot().await?).await {
+                    tell(what, came_to).await;
+                }
+            }
+            if planned.env.iter().any(|(name, _)| name == "WORK") {
+                for (what, came_to) in work::all(async || boot().await.ok()).await {
                     tell(what, came_to).await;
                 }
             }
