@@ -311,11 +311,6 @@ fn silence_has_a_limit_and_a_name() {
             "outcome=1s",
             "the outcome came before the end of the events",
         ),
-        (
-            "waits-for-nothing",
-            "outcome=1s",
-            "it waits, and nothing is left that could wake it",
-        ),
     ] {
         let project = project(case, "true");
         grant(&project, misbehave(), &["--limit", limit]);

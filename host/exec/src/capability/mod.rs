@@ -4,7 +4,6 @@
 //! tables and a shared [`Session`](crate::session::Session) that does the work.
 
 mod bytestream;
-mod clock;
 mod control;
 mod diagnostics;
 mod grants;

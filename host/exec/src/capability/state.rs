@@ -1,7 +1,6 @@
 //! What the store of a build holds.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -24,8 +23,6 @@ pub(crate) struct State {
     pub(crate) session: Arc<Session>,
     /// While `describe` runs every capability answers denied.
     pub(crate) is_describing: bool,
-    /// The beginning of the guest's time.
-    pub(super) since: Instant,
 }
 
 impl State {
@@ -39,7 +36,6 @@ impl State {
             http: Http::new(session.clone(), limits),
             session,
             is_describing: false,
-            since: Instant::now(),
         }
     }
 }

@@ -20,7 +20,6 @@ pub struct ComponentBackend {
     class: String,
     digest: String,
     asks: BTreeSet<Interface>,
-    is_inert: bool,
     /// What the component has said of itself, in the first build.
     described: Arc<OnceLock<Capabilities>>,
 }
@@ -55,7 +54,6 @@ impl ComponentBackend {
             class: loaded.inspection().digest.clone(),
             digest: loaded.inspection().digest.clone(),
             asks: loaded.inspection().asks.clone(),
-            is_inert: loaded.inspection().is_inert(),
             described: Arc::default(),
         })
     }
@@ -100,11 +98,6 @@ impl ComponentBackend {
     /// True if the component runs steps on this machine; such a one is never an observer.
     pub(crate) fn asks_vm(&self) -> bool {
         self.asks(Interface::Vm)
-    }
-
-    /// True if the component imports WASI 0.2.
-    pub(crate) fn is_inert(&self) -> bool {
-        self.is_inert
     }
 
     /// True if the component imports the interface.

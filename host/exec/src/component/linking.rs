@@ -1,8 +1,6 @@
 //! From a loaded component and its grants to something that can be instantiated.
 
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::p3::bindings::clocks;
 use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
@@ -90,8 +88,7 @@ fn linker(
     hm::backend::events::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     hm::backend::control::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     hm::backend::diagnostics::add_to_linker::<_, Own>(&mut linker, |state| state)?;
-    clocks::types::add_to_linker::<_, WasiClocks>(&mut linker, State::clocks)?;
-    clocks::monotonic_clock::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    wasmtime_wasi::p3::clocks::add_to_linker(&mut linker)?;
     if asks.contains(&Interface::Vm) {
         hm::backend::vm::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     }

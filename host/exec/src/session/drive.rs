@@ -172,7 +172,6 @@ fn lend(
         .filter(|_| backend.asks(Interface::Http));
     Lent {
         digest: backend.digest().to_owned(),
-        is_inert: backend.is_inert(),
         vm,
         source: tree,
         secrets: request.secrets.clone(),

@@ -94,7 +94,7 @@ pub(super) async fn run(
             biased;
             ended = work => ended,
             phase = overrun(phases.clone(), limits) => Ok(Ended::Error(session.overran(phase))),
-            broken = session.falls_silent(phases, &meter) => Ok(Ended::Error(session.broken(broken))),
+            broken = session.falls_silent(phases) => Ok(Ended::Error(session.broken(broken))),
             limit = session.exceeded() => {
                 Ok(Ended::Error(session.broken(Broken::Limit(limit))))
             }
@@ -286,9 +286,8 @@ impl Session {
     }
 
     /// Returns why the guest will never end its events, once it is sure that it will not: it
-    /// has told the end of every step and does nothing more, or nothing is left that could wake
-    /// it.
-    async fn falls_silent(&self, mut phases: watch::Receiver<Phase>, meter: &Meter) -> Broken {
+    /// has told the end of every step, and does nothing more.
+    async fn falls_silent(&self, mut phases: watch::Receiver<Phase>) -> Broken {
         let patience = self.limits().outcome;
         // A service that was asked too often wants to be left alone for a while.
         let at_the_end = patience * if self.http().is_some() { 4 } else { 1 };
@@ -305,23 +304,13 @@ impl Session {
             if is_over
                 && self
                     .activity
-                    .silence(false)
+                    .silence()
                     .is_some_and(|time| time >= at_the_end)
             {
                 return Broken::Slow {
                     what: "the end of the events, after that of the last step,".into(),
                     limit: LimitHit::of("outcome", self.limits()),
                 };
-            }
-            // What runs is no silence, and WASI 0.2 has sleeps of its own.
-            let is_quiet = meter.last().elapsed() >= patience && !self.lent.is_inert;
-            if is_quiet
-                && self
-                    .activity
-                    .silence(true)
-                    .is_some_and(|time| time >= patience)
-            {
-                return Broken::Silent("it waits, and nothing is left that could wake it".into());
             }
         }
     }

@@ -4,10 +4,10 @@
 //! nothing to one that has the host work for it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -17,8 +17,6 @@ pub(super) struct Meter {
     used: AtomicU64,
     /// The thread's own time when the poll began that runs now.
     begun: AtomicU64,
-    /// When the guest last had its turn.
-    last: Mutex<Instant>,
 }
 
 impl Meter {
@@ -26,7 +24,6 @@ impl Meter {
         Arc::new(Self {
             used: AtomicU64::new(0),
             begun: AtomicU64::new(0),
-            last: Mutex::new(Instant::now()),
         })
     }
 
@@ -36,11 +33,6 @@ impl Meter {
         Duration::from_nanos(self.used.load(Ordering::Relaxed) + running)
     }
 
-    /// Returns when the guest's code, or the host on its behalf, last ran.
-    pub(super) fn last(&self) -> Instant {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn begin(&self) {
         self.begun.store(of_thread(), Ordering::Relaxed);
     }
@@ -48,7 +40,6 @@ impl Meter {
     fn end(&self) {
         let running = of_thread().saturating_sub(self.begun.load(Ordering::Relaxed));
         self.used.fetch_add(running, Ordering::Relaxed);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }
 
@@ -87,6 +78,8 @@ fn of_thread() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[tokio::test]

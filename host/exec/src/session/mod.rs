@@ -65,8 +65,6 @@ pub(crate) struct Lent {
     pub(crate) http: Option<Arc<HttpSession>>,
     /// For the commands of steps.
     pub(crate) secrets: Secrets,
-    /// It has WASI 0.2, by which it may wait without anybody's knowledge.
-    pub(crate) is_inert: bool,
 }
 
 impl Session {

@@ -33,7 +33,7 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
             drop(stage);
             None
         }
-        // Waits for what nobody is going to do.
+        // Waits for what only the person at the terminal could do.
         "waits-for-nothing" => {
             control::cancelled().await;
             stage.finish(Ok(BuildStatus::Passed)).await;

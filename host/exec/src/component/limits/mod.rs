@@ -130,7 +130,7 @@ limits! {
     "describe" Time, describe: Duration = Duration::from_secs(5), "wall time of `describe`";
     "start" Time, start: Duration = Duration::from_secs(60), "wall time of `start`, up to its return";
     "cancel" Time, grace: Duration = Duration::from_secs(10), "from the wish to cancel until the component is gone";
-    "outcome" Time, outcome: Duration = Duration::from_secs(30), "from the end of the events to the outcome; also of silence, once nothing is left to wait for";
+    "outcome" Time, outcome: Duration = Duration::from_secs(30), "from the end of the events to the outcome; also of silence after the end of the last step";
     "build" Time, build: Duration = Duration::from_secs(6 * 3600), "wall time of a build whose plan has no timeout";
     "notices" Count, free_events: u64 = 500_000, "notices and custom events in a build";
     "notice-rate" Count, free_events_rate: u64 = 2_000, "notices and custom events a second; more wait";
