@@ -59,7 +59,8 @@ pub fn logs(hm: &Path, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// The built-in scheduler, and the same bytes from a file with a grant.
+/// The built-in scheduler, and the same bytes from a file with a grant: machines of one size, so
+/// that what is left is what a stranger's file costs.
 pub fn consent(hm: &Path, table: &mut Table) -> Result<()> {
     let ComponentSource::Embedded { bytes, .. } = LocalBackend::source() else {
         anyhow::bail!("the local backend is embedded");
@@ -67,6 +68,8 @@ pub fn consent(hm: &Path, table: &mut Table) -> Result<()> {
     let project = Project::new(&plan::toml(1, false, "true"))?;
     let file = project.file("local.wasm");
     std::fs::write(&file, bytes)?;
+    project
+        .configure("[vm]\ncpus = 2\nmemory = \"4 GiB\"\nprocesses = 1024\ndisk = \"8 GiB\"\n")?;
     let mut grant = project.hm(hm, &["backend", "grant"]);
     grant
         .arg(&file)

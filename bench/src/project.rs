@@ -39,6 +39,13 @@ impl Project {
         Ok(self)
     }
 
+    /// Writes the user's configuration.
+    pub fn configure(&self, text: &str) -> Result<()> {
+        let folder = self.folder.path().join("CONFIG");
+        fs::create_dir_all(&folder)?;
+        Ok(fs::write(folder.join("config.toml"), text)?)
+    }
+
     /// Returns the repository.
     pub fn root(&self) -> std::path::PathBuf {
         self.folder.path().join("repo")

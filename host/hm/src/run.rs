@@ -15,6 +15,7 @@ pub(crate) mod record;
 mod reports;
 mod secrets;
 mod signals;
+mod stranger;
 mod view;
 
 use std::io::Write;

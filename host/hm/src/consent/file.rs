@@ -101,6 +101,13 @@ impl GrantFile {
         Ok(grant)
     }
 
+    /// Returns whether machines were granted to these bytes in a repository, whatever else a
+    /// run needs.
+    pub(crate) fn lends_machines(&self, digest: &str, repository: &Path) -> bool {
+        let grant = self.content.grant.get(digest);
+        grant.is_some_and(|grant| grant.vm.is_some() && grant.is_for(repository))
+    }
+
     /// Adds a grant. To one for the same bytes it adds what it allows, for the repositories that
     /// it names; one that allows the same gets another repository. What was allowed elsewhere must
     /// not come to hold here, nor the other way round. Returns the repositories for which a grant

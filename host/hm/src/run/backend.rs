@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hm_exec::{
-    BackendError, CodeCache, ComponentBackend, ComponentSource, ExecutionBackend, Grants,
-    HttpNetwork, HttpProxy, ImageMap, ImagePolicy, Inspection, Interface, LimitHit, Limits,
-    LoadError, LocalBackend, Pattern, Runtime, RuntimeConfig, SourceGrant, VmGrant,
+    BackendError, CodeCache, ExecutionBackend, HttpNetwork, HttpProxy, ImageMap, ImagePolicy,
+    LimitHit, Limits, LoadError, LocalBackend, Pattern, Runtime, RuntimeConfig, VmGrant,
 };
 use hm_plugin_protocol::{Network, Plan};
 use hm_vm::{MachineOptions, Subsystem};
@@ -14,9 +13,8 @@ use hm_vm::{MachineOptions, Subsystem};
 use super::cloud::CloudChoice;
 use super::machines;
 use crate::config::{Folders, Origin, Settings};
-use crate::consent::{self, Answer, Credentials, Grant, GrantFile, LimitValue, Need, VmNeed};
+use crate::consent::LimitValue;
 use crate::failure::{Exit, Failure, nearest};
-use crate::lock::{Lock, Pin};
 use crate::terminal::Terminal;
 
 /// A backend by what the user called it.
@@ -232,14 +230,11 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
             // Before the component: what the first machine needs starts meanwhile.
             let reach = network.unwrap_or(Network::Host);
             let machine = surroundings.settings.machine(MachineOptions::default());
-            let vm = surroundings.vm(
-                reach,
-                machine,
-                true,
-                ImagePolicy::of_plan(),
-                Some(surroundings.terminal),
-            )?;
-            let subsystem = Some(vm.subsystem.clone());
+            let told = Some(surroundings.terminal);
+            let begun = machines::open(surroundings.folders, surroundings.settings, told)?;
+            let begun = Arc::new(begun);
+            let subsystem = Some(begun.clone());
+            let vm = surroundings.vm(reach, machine, true, ImagePolicy::of_plan(), begun);
             let backend = runtime(surroundings.folders, surroundings.settings)
                 .and_then(|runtime| LocalBackend::new(&runtime, vm).map_err(load_failure))
                 .map_err(|failure| undone(failure, subsystem.as_deref()))?;
@@ -250,44 +245,12 @@ pub(super) fn prepare(choice: &Choice, surroundings: &Surroundings<'_>) -> Resul
             })
         }
         Choice::Cloud(choice) => super::cloud::prepare(choice, surroundings),
-        Choice::Stranger(stranger) => {
-            let runtime = runtime(surroundings.folders, surroundings.settings)?;
-            let file = runtime
-                .read(&ComponentSource::File(stranger.file.clone()))
-                .map_err(load_failure)?;
-            let pin = surroundings.pin(stranger)?;
-            let is_changed = pin
-                .as_ref()
-                .is_some_and(|pin| pin.digest() != file.digest());
-            let examined = runtime.examine(file).map_err(load_failure)?;
-            if let Some(pin) = pin.filter(|_| is_changed) {
-                return Err(surroundings.changed(&pin, stranger, examined.inspection(), &runtime));
-            }
-            let grant = surroundings.consent(stranger, examined.inspection(), network)?;
-            // No code is made of a file that nobody allowed.
-            let loaded = runtime.compile(examined).map_err(load_failure)?;
-            let limits = grant
-                .limited(runtime.limits().clone())
-                .map_err(Failure::usage)?;
-            let grants = surroundings.grants(loaded.inspection(), &grant, &limits, network)?;
-            let subsystem = grants.vm.as_ref().map(|vm| vm.subsystem.clone());
-            let grants = Grants { limits, ..grants };
-            let backend = ComponentBackend::new(&runtime, stranger.name.clone(), &loaded, grants)
-                .map_err(|error| {
-                let failure = load_failure_of(error, Some(&loaded.inspection().digest));
-                undone(failure, subsystem.as_deref())
-            })?;
-            Ok(Ready {
-                backend: Box::new(backend),
-                digest: Some(loaded.inspection().digest.clone()),
-                subsystem,
-            })
-        }
+        Choice::Stranger(stranger) => surroundings.stranger(stranger, network),
     }
 }
 
 /// Takes back what was started for a backend that cannot be had after all.
-fn undone(failure: Failure, subsystem: Option<&Subsystem>) -> Failure {
+pub(super) fn undone(failure: Failure, subsystem: Option<&Subsystem>) -> Failure {
     if let Some(subsystem) = subsystem {
         tokio::runtime::Handle::current().block_on(async {
             subsystem.settle().await;
@@ -298,207 +261,26 @@ fn undone(failure: Failure, subsystem: Option<&Subsystem>) -> Failure {
 }
 
 impl Surroundings<'_> {
-    /// Returns what the repository pinned for this component.
-    fn pin(&self, stranger: &Stranger) -> Result<Option<Pin>, Failure> {
-        let lock = Lock::read(self.root)?;
-        let name = stranger.is_repositorys.then_some(stranger.name.as_str());
-        Ok(lock.pin(self.root, name, &stranger.file).cloned())
-    }
-
-    /// Says how a component differs from what the repository pinned.
-    fn changed(
-        &self,
-        pin: &Pin,
-        stranger: &Stranger,
-        now: &Inspection,
-        runtime: &Runtime,
-    ) -> Failure {
-        let gained = match runtime.remembered_imports(&pin.digest()) {
-            None => "its imports cannot be compared: this hm has not run the pinned one".into(),
-            Some(before) => {
-                let new: Vec<_> = now
-                    .imports
-                    .iter()
-                    .filter(|import| !before.contains(import))
-                    .map(|import| hm_render::clean_line(import).into_owned())
-                    .collect();
-                match new.as_slice() {
-                    [] => "its imports gained nothing".to_owned(),
-                    new => format!("its imports gained {}", new.join(", ")),
-                }
-            }
-        };
-        let asks: Vec<_> = now.asks.iter().map(|interface| interface.name()).collect();
-        let name = hm_render::clean_line(&pin.name);
-        Failure::new(
-            Exit::Denied,
-            format!(
-                "the component of the backend `{}` is not the one that hm.lock pins\n\
-                 pinned    {}\nfound     {}\n{gained}\nasks for  {}",
-                hm_render::clean_line(&stranger.name),
-                pin.digest(),
-                now.digest,
-                if asks.is_empty() {
-                    "nothing but to run".to_owned()
-                } else {
-                    asks.join(", ")
-                },
-            ),
-        )
-        .hint(if crate::lock::is_plain(&pin.name) {
-            format!("if the change is meant:  hm backend lock {name}")
-        } else {
-            "if the change is meant, `hm backend lock` pins all backends anew".to_owned()
-        })
-    }
-
-    fn vm(
+    /// Lends machines.
+    pub(super) fn vm(
         &self,
         network: Network,
         machine: MachineOptions,
         exec: bool,
         allowed: ImagePolicy,
-        told: Option<&Terminal>,
-    ) -> Result<VmGrant, Failure> {
+        subsystem: Arc<Subsystem>,
+    ) -> VmGrant {
         let network = match network {
             Network::None => hm_vm::Network::None,
             Network::Public => hm_vm::Network::Public,
             Network::Host => hm_vm::Network::Host,
         };
-        Ok(VmGrant {
-            subsystem: Arc::new(machines::open(self.folders, self.settings, told)?),
+        VmGrant {
+            subsystem,
             images: ImageMap::new(self.settings.images()),
             allowed,
             exec,
             machine: MachineOptions { network, ..machine },
-        })
-    }
-
-    /// Returns what the component imports of what was granted, and no more.
-    fn grants(
-        &self,
-        inspection: &Inspection,
-        grant: &Grant,
-        limits: &Limits,
-        network: Option<Network>,
-    ) -> Result<Grants, Failure> {
-        let asks = |interface| inspection.asks.contains(&interface);
-        let http = match &grant.http {
-            Some(reach) if asks(Interface::Http) => {
-                let credentials = Credentials::read(self.folders);
-                Some(reach.grant(
-                    &inspection.digest,
-                    &credentials,
-                    http_network(self.settings)?,
-                )?)
-            }
-            _ => None,
-        };
-        let vm = match grant.vm.as_ref().filter(|_| asks(Interface::Vm)) {
-            Some(reach) => {
-                // What a command of the backend's own prints may be the source.
-                let may_read = grant.has(Interface::Source.name());
-                let images = ImagePolicy::new(reach.images.iter().cloned());
-                let machine = self.settings.machine(MachineOptions::for_strangers());
-                let machine = grant.sized(machine, limits);
-                Some(self.vm(
-                    network.unwrap_or(reach.network),
-                    machine,
-                    may_read,
-                    images,
-                    None,
-                )?)
-            }
-            None => None,
-        };
-        let source = match &vm {
-            _ if !asks(Interface::Source) => None,
-            Some(vm) => Some(vm.subsystem.state().clone()),
-            None => Some(machines::state(self.folders)?),
-        };
-        Ok(Grants {
-            vm,
-            source: source.map(|state| SourceGrant { state }),
-            http,
-            secrets: grant.secrets.iter().cloned().collect(),
-            ..Grants::default()
-        })
-    }
-
-    /// Returns the grant that holds for this run.
-    fn consent(
-        &self,
-        stranger: &Stranger,
-        inspection: &Inspection,
-        network: Option<Network>,
-    ) -> Result<Grant, Failure> {
-        let need = Need {
-            digest: &inspection.digest,
-            root: self.root,
-            interfaces: inspection
-                .asks
-                .iter()
-                .map(|interface| interface.name())
-                .collect(),
-            vm: inspection
-                .asks
-                .contains(&Interface::Vm)
-                .then(|| self.machines(network)),
-            settings: consent::settings_digest(&stranger.from_repository),
-            http: stranger.patterns(),
-        };
-        let mut grants = GrantFile::read(self.folders)?;
-        let refusal = match grants.covering(&need) {
-            Ok(grant) => return Ok(grant.clone()),
-            Err(refusal) => refusal,
-        };
-        let story = super::question::story(stranger, inspection, &need, refusal);
-        if !self.terminal.can_ask {
-            return Err(Failure::new(
-                Exit::Denied,
-                format!("{story}\n(no terminal: hm did not ask)"),
-            )
-            .hint(consent::command(&need)));
-        }
-        let mut once = Grant::of(&need, &stranger.name);
-        // What was allowed here before stays.
-        if let Some(known) = grants.grants().get(need.digest)
-            && known.is_for(self.root)
-        {
-            let more = std::mem::replace(&mut once, known.clone());
-            once.extend(more);
-        }
-        match consent::ask(&format!("{story}\n")) {
-            Answer::Once => Ok(once),
-            Answer::Grant => {
-                grants.add(need.digest, Grant::of(&need, &stranger.name));
-                grants.write()?;
-                Ok(once)
-            }
-            Answer::No => Err(Failure::new(
-                Exit::Denied,
-                format!("backend `{}` was not allowed to run", stranger.name),
-            )
-            .hint(consent::command(&need))),
-        }
-    }
-
-    /// Returns what machines the plan wants, as this run would make them.
-    fn machines(&self, network: Option<Network>) -> VmNeed {
-        let steps = self.plan.steps.iter().filter_map(|step| step.network);
-        let map = ImageMap::new(self.settings.images());
-        let images = self
-            .plan
-            .steps
-            .iter()
-            .filter_map(|step| step.image.as_deref());
-        VmNeed {
-            engine: engine_name(self.settings).to_owned(),
-            images: images.map(|image| map.apply(image).to_owned()).collect(),
-            network: steps
-                .chain(network)
-                .max_by_key(|network| consent::reach(*network))
-                .unwrap_or(Network::None),
         }
     }
 }
@@ -537,7 +319,7 @@ pub(crate) fn load_failure(error: LoadError) -> Failure {
     load_failure_of(error, None)
 }
 
-fn load_failure_of(error: LoadError, digest: Option<&str>) -> Failure {
+pub(super) fn load_failure_of(error: LoadError, digest: Option<&str>) -> Failure {
     backend_failure(BackendError::Load(error), digest)
 }
 
