@@ -94,14 +94,13 @@ impl Notice {
     }
 }
 
-/// Returns `event` with its texts cut to what the host takes.
-pub(crate) fn fit_event(mut event: BuildEvent) -> BuildEvent {
-    match &mut event {
+/// Cuts the texts of an event to what the host takes.
+pub(crate) fn fit_event(event: &mut BuildEvent) {
+    match event {
         BuildEvent::StepEnded(ended) => ended.detail = ended.detail.take().map(fit),
         BuildEvent::Notice(notice) => notice.message = fit(std::mem::take(&mut notice.message)),
         _ => {}
     }
-    event
 }
 
 /// Returns `error` with its text cut to what the host takes.
