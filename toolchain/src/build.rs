@@ -42,6 +42,28 @@ pub struct Build<'a> {
     pub locked: bool,
 }
 
+/// Returns the setting that takes the registries' folders on this machine, which stand in what a
+/// panic tells, out of a component: one compiler makes the same bytes, with the same digest, of it
+/// everywhere. Cargo names files of the workspace by their place in it already. The flags add to the
+/// project's own, which `RUSTFLAGS` would replace, and are the same for all projects, so that
+/// what these have in common is compiled once.
+fn unplaced() -> String {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let registries = home.and_then(|home| home.join("registry/src").read_dir().ok());
+    // One folder a registry, with the registry's host in its name.
+    let mut flags: Vec<String> = registries
+        .into_iter()
+        .flatten()
+        .filter_map(|registry| registry.ok()?.path().into_os_string().into_string().ok())
+        // A literal string of TOML holds anything but these.
+        .filter(|folder| !folder.contains(|c: char| c == '\'' || c.is_control()))
+        .map(|folder| format!("'--remap-path-prefix={folder}=registry'"))
+        .collect();
+    flags.sort();
+    format!("target.{TARGET}.rustflags=[{}]", flags.join(","))
+}
+
 impl Toolchain {
     /// Builds a component and returns its file; cargo rebuilds only what changed.
     ///
@@ -56,6 +78,7 @@ impl Toolchain {
             .args(["rustc", "--lib", "--crate-type", "cdylib"])
             .args(["--package", build.package, "--target", TARGET])
             .args(["--profile", build.profile.name(), "--color", "never"])
+            .args(["--config", &unplaced()])
             .arg("--target-dir")
             .arg(build.target_dir)
             .env("RUSTC", &self.rustc)
