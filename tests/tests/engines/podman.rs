@@ -33,9 +33,10 @@ impl Podman {
         }
         let files = hm_tests::image::busybox(test)?.finish();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // What containers may open is more than this process may give away, unless told.
+        // What containers may open is more than this process may give away, unless told; and who
+        // watched a command would stay for five minutes.
         let config = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n\
-             [engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
+             [engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nexit_command_delay = 1\n";
         fs::write(folder.path().join("containers.conf"), config).expect("a folder of our own");
         fs::write(folder.path().join("files.tar"), files).expect("a folder of our own");
         let mut podman = Self {

@@ -79,8 +79,6 @@ fn killed_at_any_moment_it_leaves_nothing() {
         .file(".hm/quick.toml", QUICK)
         .file("tree/file", "of the source\n");
     let temporary = project.config().with_file_name("tmp");
-    fs::create_dir(&temporary).unwrap();
-    let project = project.env_for_all("TMPDIR", &temporary);
     let before = entries(project.path());
     let mut random = Random(seed);
     for kill in 0..kills {
