@@ -3,9 +3,15 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::VmError;
 use crate::state::{io_error, remove_tree};
+
+/// How often, and how far apart, the folder is tried to be removed: a thread that copies the
+/// source of a build that ended early may put one more file where all was just taken away.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A folder in the system's temporary folder, removed when dropped.
 #[derive(Debug)]
@@ -34,8 +40,37 @@ impl Ephemeral {
 
 impl Drop for Ephemeral {
     fn drop(&mut self) {
-        if let Err(error) = remove_tree(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "cannot delete");
+        for _ in 0..ATTEMPTS {
+            if let Err(error) = remove_tree(&self.path) {
+                tracing::debug!(path = %self.path.display(), %error, "cannot delete");
+            }
+            if !self.path.exists() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_still_being_written_goes_too() {
+        let folder = Ephemeral::make().unwrap();
+        let path = folder.path().to_owned();
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                for number in 0..100 {
+                    let _ = std::fs::create_dir(path.join(number.to_string()));
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        drop(folder);
+        writer.join().unwrap();
+        assert!(!path.exists());
     }
 }
