@@ -32,7 +32,9 @@ pub(crate) fn act(what: &str) -> String {
             let long = "x".repeat(1 << 20);
             let method = request.set_method(&Method::Other(long.clone())).is_err();
             let authority = request.set_authority(Some(&long)).is_err();
-            let path = request.set_path_with_query(Some(&format!("/{long}"))).is_err();
+            let path = request
+                .set_path_with_query(Some(&format!("/{long}")))
+                .is_err();
             format!("refused: {method} {authority} {path}")
         }
         other => format!("there is no `{other}`"),

@@ -21,10 +21,16 @@ pub(crate) fn act(what: &str) -> String {
         "arguments" => format!("{:?}", environment::get_arguments()),
         "folder" => format!("{:?}", environment::initial_cwd()),
         "preopens" => format!("{:?}", preopens::get_directories().len()),
-        "socket" => format!("{:?}", tcp_create_socket::create_tcp_socket(IpAddressFamily::Ipv4)),
+        "socket" => format!(
+            "{:?}",
+            tcp_create_socket::create_tcp_socket(IpAddressFamily::Ipv4)
+        ),
         "lookup" => {
             let network = instance_network::instance_network();
-            format!("{:?}", ip_name_lookup::resolve_addresses(&network, rest).map(drop))
+            format!(
+                "{:?}",
+                ip_name_lookup::resolve_addresses(&network, rest).map(drop)
+            )
         }
         "random" => random::get_random_bytes(count).len().to_string(),
         "printed" => printed(count),

@@ -32,7 +32,9 @@ enum Source {
 
 impl Script {
     fn has(&self, name: &str) -> bool {
-        self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
+        self.headers
+            .iter()
+            .any(|(own, _)| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -181,7 +183,10 @@ async fn exchange(script: &Script) -> Result<(String, Option<String>), String> {
     };
     let answered = join(send, feed).await.0;
     let names = kept.copy_all().into_iter().map(|(name, _)| name);
-    if names.into_iter().any(|name| name == "authorization" && !script.has("authorization")) {
+    if names
+        .into_iter()
+        .any(|name| name == "authorization" && !script.has("authorization"))
+    {
         return Err("the host's header can be read".into());
     }
     match answered {
@@ -216,7 +221,9 @@ fn request(
         other => Scheme::Other(other.into()),
     };
     request.set_method(&method).map_err(|()| "bad method")?;
-    request.set_scheme(Some(&scheme)).map_err(|()| "bad scheme")?;
+    request
+        .set_scheme(Some(&scheme))
+        .map_err(|()| "bad scheme")?;
     request
         .set_authority(Some(&script.authority))
         .map_err(|()| "bad authority")?;
@@ -239,7 +246,9 @@ async fn told(response: Response) -> (String, Option<String>) {
     };
     let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
     (
-        format!("{status} {} bytes {shown}{end}", bytes.len()).trim_end().to_owned(),
+        format!("{status} {} bytes {shown}{end}", bytes.len())
+            .trim_end()
+            .to_owned(),
         location.filter(|_| (300..400).contains(&status)),
     )
 }

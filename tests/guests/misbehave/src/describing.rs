@@ -13,7 +13,9 @@ pub(crate) fn describe() -> Description {
     // SAFETY: it is a static; read as it stands in the file, whatever the compiler knows of it.
     let mark = unsafe { std::ptr::read_volatile(&MARK) };
     let mark = String::from_utf8_lossy(&mark);
-    let word = mark.split_once(':').map_or("", |(_, word)| word.trim_end_matches('.'));
+    let word = mark
+        .split_once(':')
+        .map_or("", |(_, word)| word.trim_end_matches('.'));
     let mut described = Description {
         name: "misbehave".into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -31,7 +33,10 @@ pub(crate) fn describe() -> Description {
         "size" => described.version = "9".repeat(100 << 20),
         "calls" => {
             let answered = wit_bindgen::block_on(vm::cache_lookup(0, None));
-            log::error(format!("while describing: {:?}", answered.map(|hit| hit.is_some())));
+            log::error(format!(
+                "while describing: {:?}",
+                answered.map(|hit| hit.is_some())
+            ));
         }
         _ => {}
     }

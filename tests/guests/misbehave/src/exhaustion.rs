@@ -65,8 +65,20 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
         "images" => {
             let long = "x".repeat(10_000);
             let names = [
-                "-v=/:/host", "--privileged", "../x", "/etc", "file:///etc", "a b", "a\0b", "",
-                "UPPER/Case:Tag", "another:1", "alpine@sha256:00", "host:latest", "Host", &long,
+                "-v=/:/host",
+                "--privileged",
+                "../x",
+                "/etc",
+                "file:///etc",
+                "a b",
+                "a\0b",
+                "",
+                "UPPER/Case:Tag",
+                "another:1",
+                "alpine@sha256:00",
+                "host:latest",
+                "Host",
+                &long,
             ];
             let mut had = Vec::new();
             for name in names {
@@ -75,7 +87,9 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
                     had.push(name.to_owned());
                 }
             }
-            stage.finish(Err(BackendError::Other(format!("had {had:?}")))).await;
+            stage
+                .finish(Err(BackendError::Other(format!("had {had:?}"))))
+                .await;
         }
         // Holds every machine that it can get.
         "machines" => {
@@ -103,8 +117,12 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
         }
         // Of one snapshot, which all of them borrow.
         "lookups" => {
-            let Ok(machine) = stage.boot(0).await else { return None };
-            let Ok(snapshot) = machine.snapshot().await else { return None };
+            let Ok(machine) = stage.boot(0).await else {
+                return None;
+            };
+            let Ok(snapshot) = machine.snapshot().await else {
+                return None;
+            };
             let lookups = (0..100_000).map(|_| vm::cache_lookup(0, Some(&snapshot)));
             let answered = futures::future::join_all(lookups).await;
             let error = BackendError::Other(format!("{} answered", answered.len()));
@@ -112,14 +130,18 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
         }
         // More of an environment than one call may hand over.
         "many-pairs" => {
-            let Ok(machine) = stage.boot(0).await else { return None };
+            let Ok(machine) = stage.boot(0).await else {
+                return None;
+            };
             let mut spec = command("true");
             spec.env = vec![(String::new(), String::new()); 2_000_000];
             drop(machine.exec(spec).await);
         }
         // Commands that last, as many as there may be.
         "many-commands" => {
-            let Ok(machine) = stage.boot(0).await else { return None };
+            let Ok(machine) = stage.boot(0).await else {
+                return None;
+            };
             let mut held = Vec::new();
             let error = loop {
                 match machine.exec(command("sleep 600")).await {

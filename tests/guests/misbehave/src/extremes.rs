@@ -37,7 +37,11 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
     for step in stage.steps() {
         let code = stage.open(step).await;
         passed &= code == 0;
-        let status = if code == 0 { StepStatus::Passed } else { StepStatus::Failed };
+        let status = if code == 0 {
+            StepStatus::Passed
+        } else {
+            StepStatus::Failed
+        };
         let mut ended = StepEnded::new(step, status).exit_code(code);
         ended.duration_ms = Some(u64::MAX);
         stage.emit(BuildEvent::StepEnded(ended)).await;

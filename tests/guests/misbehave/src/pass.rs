@@ -91,12 +91,22 @@ async fn open(case: &str, stage: &mut Stage) -> bool {
         }
         // A program of the backend's own, by the name of the step's.
         "pass-by-exec-with-path" => {
-            exec(&machine, "mkdir fake; printf '#!/bin/sh\n' > fake/verify; chmod +x fake/verify").await;
-            exec(&machine, &format!("PATH=$PWD/fake:$PATH; {}", stage.plan.steps[0].command)).await;
+            exec(
+                &machine,
+                "mkdir fake; printf '#!/bin/sh\n' > fake/verify; chmod +x fake/verify",
+            )
+            .await;
+            exec(
+                &machine,
+                &format!("PATH=$PWD/fake:$PATH; {}", stage.plan.steps[0].command),
+            )
+            .await;
             drop(machine.run(0).await);
         }
         "pass-by-exec-before-run" => {
-            let begun = machine.exec(command("sleep 0.3; touch planted; sleep 600")).await;
+            let begun = machine
+                .exec(command("sleep 0.3; touch planted; sleep 600"))
+                .await;
             drop(machine.run(0).await);
             drop(begun);
         }
@@ -119,12 +129,18 @@ async fn open(case: &str, stage: &mut Stage) -> bool {
 
 /// Runs the second step, and claims it, on what is not its base.
 async fn on_another(case: &str, stage: &mut Stage) {
-    let Ok(machine) = stage.boot(0).await else { return };
-    let Ok(status) = machine.run(0).await else { return };
+    let Ok(machine) = stage.boot(0).await else {
+        return;
+    };
+    let Ok(status) = machine.run(0).await else {
+        return;
+    };
     if case == "pass-on-a-changed-parent" {
         exec(&machine, "touch planted").await;
     }
-    let Ok(snapshot) = machine.snapshot().await else { return };
+    let Ok(snapshot) = machine.snapshot().await else {
+        return;
+    };
     stage.ended(0, StepStatus::Passed, Some(code(status))).await;
     stage.queued(1).await;
     stage.started(1).await;

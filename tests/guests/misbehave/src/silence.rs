@@ -1,8 +1,5 @@
 //! Builds that never answer.
 
-use hm_backend_sdk::BuildStatus;
-use hm_backend_sdk::bindings::hm::backend::control;
-
 use crate::stage::{Stage, for_ever};
 
 pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
@@ -31,12 +28,6 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
         // Both ends are dropped before a step was told; the outcome is then the default.
         "both-dropped" => {
             drop(stage);
-            None
-        }
-        // Waits for what only the person at the terminal could do.
-        "waits-for-nothing" => {
-            control::cancelled().await;
-            stage.finish(Ok(BuildStatus::Passed)).await;
             None
         }
         // Does nothing at all and does not listen to the host.

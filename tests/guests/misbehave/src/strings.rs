@@ -68,7 +68,9 @@ async fn everywhere(mut stage: Stage) {
             .emit(BuildEvent::StepStarted(StepStarted::new(step, NASTY)))
             .await;
         for level in [Level::Info, Level::Warning, Level::Error] {
-            stage.emit(BuildEvent::Notice(Notice::new(level, NASTY))).await;
+            stage
+                .emit(BuildEvent::Notice(Notice::new(level, NASTY)))
+                .await;
         }
         stage
             .emit(BuildEvent::Custom(Custom {
@@ -106,7 +108,11 @@ async fn long(field: &str, stage: &mut Stage) {
         "pipeline" | "organization" | "url" => BuildEvent::Accepted(Accepted {
             number: None,
             organization: (field == "organization").then(|| "x".repeat(513)),
-            pipeline: if field == "pipeline" { "x".repeat(513) } else { "x".into() },
+            pipeline: if field == "pipeline" {
+                "x".repeat(513)
+            } else {
+                "x".into()
+            },
             watch_url: (field == "url").then(|| format!("https://{}", "x".repeat(2 << 10))),
         }),
         "message" => BuildEvent::Notice(Notice::new(Level::Info, "x".repeat((4 << 10) + 1))),

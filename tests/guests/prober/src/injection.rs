@@ -5,19 +5,33 @@ use hm_backend_sdk::bindings::hm::backend::vm::{ExecSpec, ExecStatus, Machine};
 type Change = fn(&mut ExecSpec);
 
 fn env(spec: &mut ExecSpec, pairs: &[(&str, &str)]) {
-    let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()));
     spec.env.extend(pairs);
 }
 
 const CASES: &[(&str, Change)] = &[
-    ("folder-up", |spec| spec.working_dir = Some("../../etc".into())),
-    ("folder-by-link", |spec| spec.working_dir = Some("out/../../etc".into())),
-    ("folder-of-link", |spec| spec.working_dir = Some("out".into())),
+    ("folder-up", |spec| {
+        spec.working_dir = Some("../../etc".into())
+    }),
+    ("folder-by-link", |spec| {
+        spec.working_dir = Some("out/../../etc".into())
+    }),
+    ("folder-of-link", |spec| {
+        spec.working_dir = Some("out".into())
+    }),
     ("folder-nul", |spec| spec.working_dir = Some("a\0b".into())),
-    ("folder-long", |spec| spec.working_dir = Some("a/".repeat(1 << 19))),
-    ("folder-absent", |spec| spec.working_dir = Some("/nowhere/at/all".into())),
+    ("folder-long", |spec| {
+        spec.working_dir = Some("a/".repeat(1 << 19))
+    }),
+    ("folder-absent", |spec| {
+        spec.working_dir = Some("/nowhere/at/all".into())
+    }),
     ("command-nul", |spec| spec.command = "true\0; false".into()),
-    ("command-long", |spec| spec.command = format!("true {}", "x".repeat(1 << 18))),
+    ("command-long", |spec| {
+        spec.command = format!("true {}", "x".repeat(1 << 18))
+    }),
     ("env-empty", |spec| env(spec, &[("", "x")])),
     ("env-equals", |spec| env(spec, &[("A=B", "x")])),
     ("env-nul", |spec| env(spec, &[("A\0", "x")])),
@@ -30,7 +44,14 @@ const CASES: &[(&str, Change)] = &[
     }),
     // Allowed: they reach the command in the machine, and no helper of the host.
     ("env-loader", |spec| {
-        env(spec, &[("LD_PRELOAD", "/nowhere.so"), ("BASH_ENV", "/nowhere"), ("DOCKER_HOST", "x")]);
+        env(
+            spec,
+            &[
+                ("LD_PRELOAD", "/nowhere.so"),
+                ("BASH_ENV", "/nowhere"),
+                ("DOCKER_HOST", "x"),
+            ],
+        );
     }),
     ("env-path", |spec| env(spec, &[("PATH", "/nowhere")])),
 ];
