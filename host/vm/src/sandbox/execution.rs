@@ -61,6 +61,7 @@ pub(super) async fn start(
         timeout_ms: spec
             .timeout
             .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        is_last: spec.is_last,
     });
     conversation
         .link

@@ -18,7 +18,8 @@ impl Link {
     /// Takes a socket over. Needs a tokio runtime.
     pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self(watch(socket)?))
+        // Not for writing: each message that the other side takes would wake a thread.
+        Ok(Self(watch(socket, Interest::READABLE)?))
     }
 
     /// Sends a message, waiting for room.
@@ -27,7 +28,12 @@ impl Link {
         message: &T,
         fds: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
-        self.0
+        match wire::send(self.0.get_ref(), message, fds) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => return sent,
+        }
+        let socket = self.0.get_ref().try_clone()?;
+        watch(socket, Interest::WRITABLE)?
             .async_io(Interest::WRITABLE, |socket| {
                 wire::send(socket, message, fds)
             })
@@ -50,8 +56,8 @@ impl Link {
 }
 
 /// Registers a descriptor with the runtime.
-pub(super) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` keeps its one descriptor open until it is dropped, and nothing
     // that is given out lets it be replaced.
-    Ok(unsafe { AsyncFd::register(descriptor) }?)
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rustix::process::{Signal, pidfd_send_signal};
+use tokio::io::Interest;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -200,7 +201,7 @@ impl SandboxMachine {
         };
         let process = process
             .try_clone()
-            .and_then(super::link::watch)
+            .and_then(|process| super::link::watch(process, Interest::READABLE))
             .map_err(io_error(
                 "cannot watch the processes of",
                 &self.remains.folder,

@@ -155,6 +155,8 @@ pub(super) struct Exec {
     /// None is root, with the host's shell.
     pub(super) identity: Option<Identity>,
     pub(super) timeout_ms: Option<u64>,
+    /// No other command is to follow.
+    pub(super) is_last: bool,
 }
 
 /// As whom a command in an image runs; its shell is found on its own `PATH`.

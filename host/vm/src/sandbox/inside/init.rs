@@ -141,7 +141,9 @@ fn lock_down(stage: &Stage) -> Result<(), Failure> {
 
 fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd, files: &NetworkFiles) {
     let mut jobs = Jobs::default();
-    let mut used = false;
+    // A new machine is as it should be.
+    let mut renewed = Some(Ok(()));
+    let mut is_last = false;
     loop {
         let mut watched = [
             PollFd::new(socket, PollFlags::IN),
@@ -161,17 +163,17 @@ fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd, files: &NetworkFil
         if asked {
             match wire::receive(socket.as_fd()) {
                 Ok(Some((ToMachine::Exec(exec), fds))) => {
-                    let renewed = if used && jobs.is_empty() {
-                        renew(files)
-                    } else {
-                        Ok(())
+                    let ready = match renewed.take() {
+                        Some(ready) => ready,
+                        None if jobs.is_empty() => renew(files),
+                        None => Ok(()),
                     };
-                    let started = renewed.and_then(|()| start(&mut jobs, &exec, fds, null));
+                    is_last = exec.is_last;
+                    let started = ready.and_then(|()| start(&mut jobs, &exec, fds, null));
                     let reply = match started {
                         Ok(()) => FromMachine::Started(exec.job),
                         Err(failure) => FromMachine::NotStarted(exec.job, failure),
                     };
-                    used = true;
                     if wire::send(socket, &reply, &[]).is_err() {
                         return;
                     }
@@ -191,6 +193,10 @@ fn serve(socket: &OwnedFd, signals: &OwnedFd, null: &OwnedFd, files: &NetworkFil
             if wire::send(socket, &FromMachine::Ended(job, end), &[]).is_err() {
                 return;
             }
+        }
+        if alone && !is_last && renewed.is_none() {
+            // While nobody waits for it.
+            renewed = Some(renew(files));
         }
     }
 }
