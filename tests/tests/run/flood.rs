@@ -68,13 +68,19 @@ fn a_million_lines_to_a_slow_reader() {
     peak = peak.max(finished.peak_kib());
     assert!(peak > 0 && peak < PEAK_KIB, "{peak} KiB");
     let record = std::fs::File::open(project.records()[0].join("events.jsonl")).unwrap();
-    let logs = BufReader::with_capacity(1 << 20, record)
-        .split(b'\n')
-        .map(Result::unwrap);
-    let logs = logs
-        .filter(|line| line.starts_with(b"{\"kind\":\"step_log\""))
-        .count();
-    assert_eq!(logs, LINES, "the record has them too");
+    let mut next = 1;
+    for line in BufReader::with_capacity(1 << 20, record).split(b'\n') {
+        let event: serde_json::Value = serde_json::from_slice(&line.unwrap()).unwrap();
+        let many = event["lines"].as_array().into_iter().flatten();
+        for text in many.chain(event.get("line")) {
+            assert_eq!(text.as_str().unwrap().parse(), Ok(next), "in the record");
+            next += 1;
+        }
+    }
+    assert_eq!(next, LINES + 1, "the record has them too");
+    let logs = project.hm(["logs", "last", "a"]).run().expect(0).text();
+    let numbers = logs.lines().map(str::parse::<usize>);
+    assert!(numbers.eq((1..=LINES).map(Ok)), "and `hm logs` prints them");
 }
 
 #[test]

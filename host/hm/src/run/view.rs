@@ -33,6 +33,11 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
+/// Bytes in a batch after which more is soon to come, and how long it is then waited for: a
+/// file takes many small writes at half the speed of few large ones.
+const FLOOD_BYTES: usize = 16 << 10;
+const FLOOD_PAUSE: Duration = Duration::from_micros(250);
+
 /// Batches between recorder and viewer.
 const BATCHES: usize = 2;
 
@@ -127,9 +132,13 @@ fn take(
     canceller: &Canceller,
 ) -> Recorded {
     let mut failed = None;
-    let mut is_shown = true;
+    let (mut is_shown, mut is_flood) = (true, false);
     while let Some(first) = handle.block_on(events.next()) {
-        let batch = gather(first, &mut events);
+        if is_flood {
+            thread::sleep(FLOOD_PAUSE);
+        }
+        let (batch, bytes) = gather(first, &mut events);
+        is_flood = bytes >= FLOOD_BYTES;
         if failed.is_none()
             && let Err(error) = write(&mut record, &batch)
         {
@@ -148,8 +157,8 @@ fn take(
     }
 }
 
-/// Returns an event and those that are there already.
-fn gather(first: BuildEvent, events: &mut EventStream) -> Vec<BuildEvent> {
+/// Returns an event and those that are there already, and how many bytes of output they are.
+fn gather(first: BuildEvent, events: &mut EventStream) -> (Vec<BuildEvent>, usize) {
     let weight = |event: &BuildEvent| match event {
         BuildEvent::StepLog(lines) => lines.text().len(),
         _ => 0,
@@ -163,7 +172,7 @@ fn gather(first: BuildEvent, events: &mut EventStream) -> Vec<BuildEvent> {
         bytes += weight(&event);
         batch.push(event);
     }
-    batch
+    (batch, bytes)
 }
 
 fn write(record: &mut Record, batch: &[BuildEvent]) -> io::Result<()> {
