@@ -2,31 +2,39 @@
 
 use std::fmt::Write as _;
 
+use hm_plugin_protocol::Marks;
+
 /// Longest quotation in a message, in characters.
 const LONGEST_QUOTATION: usize = 60;
 
 /// Returns `text` in double quotes, without control characters, cut at 60 characters.
 pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
+    let mut marks = Marks::default();
     for (index, character) in text.chars().enumerate() {
         if index == LONGEST_QUOTATION {
-            quoted.push('…');
+            marks.push('…', &mut quoted);
             break;
         }
         match character {
-            '"' | '\\' | '\n' | '\r' | '\t' => quoted.extend(character.escape_default()),
-            other => push_visible(&mut quoted, other),
+            '"' | '\\' | '\n' | '\r' | '\t' => {
+                marks.end(&mut quoted);
+                quoted.extend(character.escape_default());
+            }
+            other => push_visible(&mut quoted, &mut marks, other),
         }
     }
-    quoted.push('"');
+    marks.push('"', &mut quoted);
     quoted
 }
 
 /// Returns `text` without control characters.
 pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut marks = Marks::default();
     text.chars()
-        .for_each(|character| push_visible(&mut out, character));
+        .for_each(|character| push_visible(&mut out, &mut marks, character));
+    marks.end(&mut out);
     out
 }
 
@@ -40,14 +48,17 @@ pub(crate) fn name(key: &str) -> String {
     }
 }
 
-fn push_visible(out: &mut String, character: char) {
-    // Bidirectional overrides could make a message read as another one.
-    let hidden = matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+fn push_visible(out: &mut String, marks: &mut Marks, character: char) {
+    // Bidirectional overrides could make a message read as another one, and what has no width
+    // or is a tag is not seen at all.
+    let hidden = matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
     if character.is_control() || hidden {
+        marks.end(out);
         // Writing to a String cannot fail.
         let _ = write!(out, "\\u{{{:x}}}", character as u32);
     } else {
-        out.push(character);
+        marks.push(character, out);
     }
 }
 

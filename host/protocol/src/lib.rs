@@ -6,11 +6,13 @@
 pub mod event;
 pub mod graph;
 pub mod ir;
+pub mod marks;
 pub mod outcome;
 pub mod plan;
 pub mod schema;
 
 pub use event::{BuildEvent, Level, LogLines, LogStream, PlanSummary};
 pub use graph::{Chains, PlanGraph};
+pub use marks::Marks;
 pub use outcome::{BuildOutcome, BuildRef, BuildStatus, StepResultSummary, StepStatus};
 pub use plan::{Cache, Edge, EdgeKind, Network, Plan, SECRET_PREFIX, Step, StepId};

@@ -97,7 +97,7 @@ fn reports_hold_what_was_said_and_nothing_of_it_acts() {
 /// What the plan says is no more trusted: its keys, labels, names and commands.
 #[test]
 fn nothing_that_a_plan_says_acts_on_a_terminal() {
-    let nasty = r"x\u001b[2J\u001b]0;owned\u0007\u202e\nbuild passed\n::error::x";
+    let nasty = r"x\u001b[2J\u001b]0;owned\u0007\u202e\u200b\U000E0041\nbuild passed\n::error::x";
     let project = Project::toml(&format!(
         "[steps.a]\nimage = \"host\"\nlabel = \"{nasty}\"\nenv = {{ A = \"{nasty}\" }}\nrun = \"exit 3 # {nasty}\"",
     ));
@@ -206,4 +206,41 @@ fn what_is_no_string_is_no_call() {
     }
     is_broken("huge-log", "true", &["one call's data 2 MiB"]);
     is_broken("error-text/209715200", "true", &["went over a limit"]);
+}
+
+/// Marks that are drawn over one character cover the lines above it, if there are enough of
+/// them: what no writing needs is counted instead.
+#[test]
+fn marks_do_not_pile_up() {
+    let project = Project::toml(&format!(
+        "[steps.a]\nimage = \"host\"\nlabel = \"label {0}\"\nenv = {{ MISBEHAVE = \"piles/\" }}\nrun = \"echo said {0}\"",
+        "e\u{301}".to_owned() + &"\u{301}".repeat(1_999)
+    ));
+    crate::stage::grant(&project, misbehave(), crate::stage::VM);
+    let flat = |what: &str, bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        assert!(!text.contains(&"\u{301}".repeat(9)), "{what}: {text}");
+        text
+    };
+    let seen = project
+        .hm(["run", "-v", "--backend"])
+        .arg(misbehave())
+        .on_terminal(200, 40)
+        .wait();
+    assert_eq!(seen.code, Some(0), "{}", seen.text());
+    let text = flat("terminal", &seen.bytes);
+    assert!(text.contains("\\u{301}×1992"), "{text}");
+    for format in ["plain", "human", "github", "json"] {
+        let finished = shown(&project, format);
+        let text = flat(format, &finished.stdout) + &flat(format, finished.errors().as_bytes());
+        assert!(text.contains("u{301}×1992"), "{format}: {text}");
+        if format == "json" {
+            // What writing has stays.
+            let said = finished.build().step("a").stdout().concat();
+            assert!(said.starts_with("said e\u{301}"), "{said}");
+        }
+    }
+    for call in [["run", "--dry-run"], ["graph", "ci"]] {
+        flat("dry", &project.hm(call).run().expect(0).stdout);
+    }
 }

@@ -3,19 +3,36 @@
 
 use std::fmt::Write;
 
+use hm_plugin_protocol::Marks;
 use serde_json::Value;
 
 /// Returns text on one line: line ends become `⏎`, everything that a terminal would act
 /// on or hide becomes visible.
 pub(crate) fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut marks = Marks::default();
     for c in text.trim_end_matches(['\n', '\r']).chars() {
         match c {
-            '\n' => out.push('⏎'),
-            c => push(c, &mut out),
+            '\n' => marks.push('⏎', &mut out),
+            c => push(c, &mut marks, &mut out),
         }
     }
+    marks.end(&mut out);
     out
+}
+
+/// Characters of a message that quotes what stands in a component's file.
+const MESSAGE: usize = 600;
+
+/// As [`one_line`], cut where nobody would read on: a name in a component's file may have
+/// 100,000 bytes, and a message quotes several.
+pub(crate) fn message(text: &str) -> String {
+    let mut line = one_line(text);
+    if let Some((end, _)) = line.char_indices().nth(MESSAGE) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 /// Makes every text of a JSON value harmless, names of members included. Line ends stay: JSON
@@ -34,12 +51,14 @@ pub(super) fn harmless(value: Value) -> Value {
 
 fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut marks = Marks::default();
     for c in text.chars() {
         match c {
-            '\n' => out.push(c),
-            c => push(c, &mut out),
+            '\n' => marks.push(c, &mut out),
+            c => push(c, &mut marks, &mut out),
         }
     }
+    marks.end(&mut out);
     out
 }
 
@@ -84,6 +103,7 @@ fn push_ascii(bytes: &[u8], out: &mut String) {
 fn push_line(line: &str, out: &mut String) {
     let mut rest = line;
     let mut is_coloured = false;
+    let mut marks = Marks::default();
     while let Some(c) = rest.chars().next() {
         if c == '\u{1b}'
             && let Some(sequence) = sgr(rest)
@@ -94,11 +114,12 @@ fn push_line(line: &str, out: &mut String) {
             continue;
         }
         match c {
-            '\r' => out.push(c),
-            c => push(c, out),
+            '\r' => marks.push(c, out),
+            c => push(c, &mut marks, out),
         }
         rest = &rest[c.len_utf8()..];
     }
+    marks.end(out);
     if is_coloured {
         out.push_str("\u{1b}[0m");
     }
@@ -112,20 +133,32 @@ fn sgr(text: &str) -> Option<&str> {
 }
 
 /// Appends one character, in visible form if a terminal would act on it or hide it.
-fn push(c: char, out: &mut String) {
+fn push(c: char, marks: &mut Marks, out: &mut String) {
     // Writing to a string cannot fail.
     let _ = match c {
-        '\t' => out.write_char(c),
-        '\0'..='\u{1f}' | '\u{7f}' => write!(out, "\\x{:02x}", c as u32),
-        '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => write!(out, "\\u{{{:x}}}", c as u32),
-        '\u{61c}'
+        '\t' => {
+            marks.push(c, out);
+            Ok(())
+        }
+        '\0'..='\u{1f}' | '\u{7f}' => {
+            marks.end(out);
+            write!(out, "\\x{:02x}", c as u32)
+        }
+        '\u{80}'..='\u{9f}'
+        | '\u{61c}'
         | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
+        | '\u{2028}'..='\u{202e}'
         | '\u{2060}'
         | '\u{2066}'..='\u{2069}'
         | '\u{feff}'
-        | '\u{e0000}'..='\u{e007f}' => write!(out, "\\u{{{:x}}}", c as u32),
-        c => out.write_char(c),
+        | '\u{e0000}'..='\u{e007f}' => {
+            marks.end(out);
+            write!(out, "\\u{{{:x}}}", c as u32)
+        }
+        c => {
+            marks.push(c, out);
+            Ok(())
+        }
     };
 }
 
@@ -159,6 +192,28 @@ mod tests {
             "a\\u{202e}b\\u{9b}c\n"
         );
         assert_eq!(one_line("a\nb\u{1b}[31m\tc\r\n"), "a⏎b\\x1b[31m\tc");
+    }
+
+    #[test]
+    fn messages_are_cut() {
+        let long = format!("ä{}", "\u{1b}".repeat(100_000));
+        assert_eq!(message(&long).chars().count(), MESSAGE + 1);
+        assert_eq!(message("short\n"), "short");
+    }
+
+    #[test]
+    fn marks_do_not_pile_up() {
+        let pile = "\u{301}".repeat(2_000);
+        let eight = "\u{301}".repeat(8);
+        assert_eq!(
+            one_line(&format!("e{pile}")),
+            format!("e{eight}\\u{{301}}×1992")
+        );
+        // Colours and what was made visible do not make room for more.
+        let line = lines(format!("a{pile}\x1b[1m{pile}\u{202e}\n").as_bytes());
+        let marks = line.chars().filter(|c| *c == '\u{301}').count();
+        assert_eq!(marks, 8, "{line}");
+        assert!(line.contains("\\u{301}×3992\\u{202e}"), "{line}");
     }
 
     #[test]

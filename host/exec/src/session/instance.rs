@@ -16,7 +16,7 @@ use crate::capability::State;
 use crate::component::bindings::hm::backend::types as wit;
 use crate::component::{LimitHit, Limits, Ready, Runtime, STACK_BYTES};
 use crate::sequencer::Violation;
-use crate::sequencer::clean::one_line;
+use crate::sequencer::clean::message;
 
 /// From the end of the guest's last task until its silence is final: the ends of its
 /// streams arrive by tasks of the engine.
@@ -351,15 +351,15 @@ impl Session {
             return self.broken(Broken::Limit(hit));
         }
         let text = format!("{error:#}");
-        tracing::debug!(target: "hm::backend", "{}", one_line(&text));
+        tracing::debug!(target: "hm::backend", "{}", message(&text));
         if let Some(hit) = engine_limit(error, &text, limits) {
             return self.broken(Broken::Limit(hit));
         }
         self.broken(Broken::Trap(match error.downcast_ref::<Trap>() {
             Some(trap) => self
                 .last_words()
-                .unwrap_or_else(|| one_line(&trap.to_string())),
-            None => one_line(&error.root_cause().to_string()),
+                .unwrap_or_else(|| message(&trap.to_string())),
+            None => message(&error.root_cause().to_string()),
         }))
     }
 }

@@ -6,26 +6,34 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use hm_plugin_protocol::Marks;
+
 /// Returns `text` for one line: a line end becomes `⏎`, a tab a space, and everything that
-/// could steer a terminal or hide or reorder text is shown as its escape.
+/// could steer a terminal or hide or reorder text is shown as its escape. Marks that pile up
+/// on one character are counted.
 pub fn clean_line(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
+    if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len() + 16);
+    let mut marks = Marks::default();
     for c in text.chars() {
         match c {
-            '\n' => clean.push('⏎'),
-            '\t' => clean.push(' '),
-            c if !is_unsafe(c) => clean.push(c),
-            c if (c as u32) < 0x100 => {
-                let _ = write!(clean, "\\x{:02x}", c as u32);
-            }
+            '\n' => marks.push('⏎', &mut clean),
+            '\t' => marks.push(' ', &mut clean),
+            c if !is_unsafe(c) => marks.push(c, &mut clean),
             c => {
-                let _ = write!(clean, "\\u{{{:x}}}", c as u32);
+                marks.end(&mut clean);
+                // Writing to a string cannot fail.
+                let _ = if (c as u32) < 0x100 {
+                    write!(clean, "\\x{:02x}", c as u32)
+                } else {
+                    write!(clean, "\\u{{{:x}}}", c as u32)
+                };
             }
         }
     }
+    marks.end(&mut clean);
     Cow::Owned(clean)
 }
 
@@ -49,5 +57,6 @@ mod tests {
             "a⏎b c\\x1b[2J\\x7f\\x9bx"
         );
         assert_eq!(clean_line("ab\u{202e}cd\u{200b}"), "ab\\u{202e}cd\\u{200b}");
+        assert!(clean_line(&"\u{301}".repeat(2_000)).ends_with("\\u{301}×1992"));
     }
 }

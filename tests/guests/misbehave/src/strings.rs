@@ -25,7 +25,12 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
         return Some(stage);
     };
     match kind {
-        "escapes" => everywhere(stage).await,
+        "escapes" => everywhere(NASTY, NASTY, stage).await,
+        // The short fields take 512 bytes.
+        "piles" => {
+            let pile = |marks: usize| format!("e{}", "\u{301}".repeat(marks));
+            everywhere(&pile(250), &pile(2_000), stage).await;
+        }
         "error-text" => {
             let error = BackendError::Other(text(field));
             stage.finish(Err(error)).await;
@@ -50,32 +55,33 @@ fn text(size: &str) -> String {
     }
 }
 
-/// Keeps every rule, with a nasty string wherever there is a place for one.
-async fn everywhere(mut stage: Stage) {
-    log::error(NASTY);
-    log::info(NASTY);
+/// Keeps every rule, with a nasty string wherever there is a place for one, and a longer one
+/// where there is more.
+async fn everywhere(nasty: &str, longer: &str, mut stage: Stage) {
+    log::error(longer);
+    log::info(longer);
     let accepted = Accepted {
         number: Some(1),
-        organization: Some(NASTY.into()),
-        pipeline: NASTY.into(),
-        watch_url: Some(format!("https://x.example/{NASTY}")),
+        organization: Some(nasty.into()),
+        pipeline: nasty.into(),
+        watch_url: Some(format!("https://x.example/{nasty}")),
     };
     stage.emit(BuildEvent::Accepted(accepted)).await;
     let mut passed = true;
     for step in stage.steps() {
         stage.queued(step).await;
         stage
-            .emit(BuildEvent::StepStarted(StepStarted::new(step, NASTY)))
+            .emit(BuildEvent::StepStarted(StepStarted::new(step, nasty)))
             .await;
         for level in [Level::Info, Level::Warning, Level::Error] {
             stage
-                .emit(BuildEvent::Notice(Notice::new(level, NASTY)))
+                .emit(BuildEvent::Notice(Notice::new(level, longer)))
                 .await;
         }
         stage
             .emit(BuildEvent::Custom(Custom {
                 name: "nasty".into(),
-                json: format!("{{\"k\":\"{}\"}}", escaped(NASTY)),
+                json: format!("{{\"k\":\"{}\"}}", escaped(longer)),
             }))
             .await;
         let code = stage.run(step).await.unwrap_or(-1);
@@ -85,7 +91,7 @@ async fn everywhere(mut stage: Stage) {
         } else {
             StepStatus::Failed
         };
-        let mut ended = StepEnded::new(step, status).detail(NASTY);
+        let mut ended = StepEnded::new(step, status).detail(longer);
         ended.exit_code = Some(code);
         stage.emit(BuildEvent::StepEnded(ended)).await;
     }
