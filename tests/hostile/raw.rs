@@ -5,9 +5,11 @@
 mod bytes;
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use hm_tests::Finished;
+use rustix::fs::inotify;
 
 use crate::stage::{by, echo, endures, one_step, works, write};
 
@@ -147,24 +149,98 @@ fn machine_code_is_never_loaded_from_a_file() {
         &endures(by(&project, &path), &[8], AT_ONCE),
         "no valid component",
     );
-    // Siblings that a debugger or another loader would look at.
-    let path = write(&project, "good", &whole);
-    for ending in ["wasm.dwp", "dwp", "cwasm"] {
+    works(&project);
+}
+
+/// The kernel tells what is opened: the component, once, and nothing that lies beside it.
+#[test]
+fn what_lies_beside_a_component_is_never_opened() {
+    let project = one_step();
+    let engine = crate::stage::machine_code();
+    // Not in the project, all of which is read for its machines.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("good.wasm");
+    fs::write(&path, fs::read(echo()).unwrap()).unwrap();
+    // What a debugger or another loader would look for.
+    for ending in ["wasm.dwp", "dwp", "cwasm", "wasm.map", "toml"] {
         fs::write(path.with_extension(ending), &engine).unwrap();
     }
     crate::stage::grant(&project, &path, &[]);
-    let runs = || {
-        let build = by(&project, &path).run().expect(0).build();
+    let fresh = project.path().join("cache");
+    // Compiled anew, and from the cache.
+    for _ in 0..2 {
+        let watched = Watched::new(folder.path());
+        let call = by(&project, &path).env("HM_CACHE_DIR", &fresh);
+        let build = call.run().expect(0).build();
         assert_eq!(build.step("a").stdout(), ["echo one"]);
-    };
-    runs();
-    // Who opened one of these would wait for a writer.
-    for ending in ["wasm.dwp", "dwp", "cwasm"] {
-        let sibling = path.with_extension(ending);
-        fs::remove_file(&sibling).unwrap();
-        project.program("mkfifo").arg(&sibling).run().expect(0);
+        assert_eq!(watched.opened(), ["good.wasm"]);
     }
-    runs();
+}
+
+/// A folder of which the kernel notes what is opened in it.
+struct Watched(std::os::fd::OwnedFd);
+
+impl Watched {
+    fn new(folder: &Path) -> Self {
+        let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
+        let queue = inotify::init(flags).unwrap();
+        inotify::add_watch(&queue, folder, inotify::WatchFlags::OPEN).unwrap();
+        Self(queue)
+    }
+
+    /// Returns the names of what was opened, in order.
+    fn opened(&self) -> Vec<String> {
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.0, &mut buffer);
+        let mut names = Vec::new();
+        while let Ok(event) = events.next() {
+            let name = event
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
+            names.push(name.unwrap_or_else(|| "the folder".into()));
+        }
+        names
+    }
+}
+
+/// What takes a compiler longer, or more memory, than the limits allow ends with the limit's
+/// name, and the line that raises it.
+#[test]
+fn a_compiler_has_its_limits() {
+    let project = one_step();
+    let whole = fs::read(echo()).unwrap();
+    let bomb = hm_tests::graft(&whole, &bytes::many_functions(2_000, 500));
+    let path = write(&project, "bomb", &bomb);
+    // Nothing of it is compiled before it is allowed.
+    endures(by(&project, &path), &[6], AT_ONCE);
+    for (limit, says) in [
+        ("compile=300ms", "ran out of time (300 ms)"),
+        ("compile-memory=24MiB", "needs more than 24 MiB"),
+    ] {
+        crate::stage::grant(&project, &path, &["--limit", limit]);
+        let finished =
+            endures(by(&project, &path), &[8], AT_ONCE).says(&["could not be compiled", says]);
+        let command = crate::stage::printed_command(&finished);
+        let (key, _) = limit.split_once('=').unwrap();
+        assert!(
+            command
+                .iter()
+                .any(|word| word.starts_with(&format!("{key}="))),
+            "{command:?}"
+        );
+        let back = if key == "compile" { "60s" } else { "768MiB" };
+        crate::stage::grant(&project, &path, &["--limit", &format!("{key}={back}")]);
+    }
+    // In the user's own configuration too.
+    let other = write(&project, "another", &[bomb, bytes::producers("x")].concat());
+    fs::write(
+        project.config().join("config.toml"),
+        "[limits]\ncompile = \"300ms\"\n",
+    )
+    .unwrap();
+    crate::stage::grant(&project, &other, &[]);
+    endures(by(&project, &other), &[8], AT_ONCE).says(&["ran out of time (300 ms)"]);
+    fs::remove_file(project.config().join("config.toml")).unwrap();
     works(&project);
 }
 

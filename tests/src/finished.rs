@@ -116,7 +116,7 @@ impl Finished {
         }
     }
 
-    /// Returns the most memory that `hm` itself had resident, in KiB.
+    /// Returns the most memory that `hm`, or a process that it started, had resident, in KiB.
     pub fn peak_kib(&self) -> u64 {
         self.peak_kib
     }

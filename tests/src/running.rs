@@ -136,13 +136,12 @@ impl Running {
             .unwrap_or_else(|error| panic!("`{}`: {error}\n{}", self.shown, self.said()));
     }
 
-    /// Returns the most memory that `hm` itself had resident so far, in KiB.
+    /// Returns the most memory that `hm`, or a process that it started, had resident so far,
+    /// in KiB.
     pub fn peak_kib(&mut self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
-        self.peak_kib = self.peak_kib.max(peak.unwrap_or(0));
+        let id = self.child.id();
+        let started = children(id).into_iter().chain([id]).filter_map(held_kib);
+        self.peak_kib = started.fold(self.peak_kib, u64::max);
         self.peak_kib
     }
 
@@ -216,4 +215,26 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Returns the processes that a process has started, in any of its threads.
+fn children(id: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            let ids = list.split_whitespace().filter_map(|id| id.parse().ok());
+            ids.collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Returns the most that a process has had resident; none if it has ended.
+fn held_kib(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().trim_end_matches("kB").trim().parse().ok()
 }

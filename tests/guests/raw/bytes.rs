@@ -137,3 +137,28 @@ pub(crate) fn producers(tool: &str) -> Vec<u8> {
     let field = [text("processed-by"), vec![1], text(tool), text(tool)].concat();
     section(0, &[text("producers"), vec![1], field].concat())
 }
+
+/// A component of so many functions, each of so many calls: little to read, and much to
+/// compile.
+pub(crate) fn many_functions(count: usize, length: usize) -> Vec<u8> {
+    // Of the first function.
+    let body = [0x10, 0].repeat(length);
+    let body = [&[0], body.as_slice(), &[0x0b]].concat();
+    let body = [leb128(body.len()), body].concat();
+    let functions = [leb128(count), vec![0; count]].concat();
+    let code = [leb128(count), body.repeat(count)].concat();
+    let module = [
+        MODULE.to_vec(),
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &functions),
+        section(10, &code),
+    ]
+    .concat();
+    // The module, and an instance of it without arguments.
+    [
+        COMPONENT.to_vec(),
+        section(1, &module),
+        section(2, &[1, 0, 0, 0]),
+    ]
+    .concat()
+}

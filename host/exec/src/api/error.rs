@@ -163,6 +163,7 @@ impl BackendError {
                 ..
             }
             | Self::Load(LoadError::Limit { limit, .. }) => Some(limit),
+            Self::Load(LoadError::Worker { limit, .. }) => limit.as_deref(),
             _ => None,
         }
     }

@@ -50,6 +50,8 @@ pub enum LoadError {
         what: &'static str,
         /// How it ended.
         why: WorkerEnd,
+        /// The limit that it most likely ran into, if that can be raised.
+        limit: Option<Box<LimitHit>>,
     },
     /// It wants more than it may have, before anything of it runs.
     #[error("`{name}` went over a limit before it began: {limit}")]

@@ -65,6 +65,9 @@ pub enum Interface {
 }
 
 impl Interface {
+    /// Each of them.
+    pub(super) const ALL: [Self; 3] = [Self::Vm, Self::Source, Self::Http];
+
     /// Returns the word in grants, flags and the interface's own name.
     pub fn name(self) -> &'static str {
         match self {

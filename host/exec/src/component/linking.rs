@@ -1,6 +1,9 @@
 //! From a loaded component and its grants to something that can be instantiated.
 
-use wasmtime::component::{HasSelf, Linker};
+use std::collections::BTreeSet;
+
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
@@ -34,11 +37,11 @@ pub(super) fn link(
         });
     }
     check_needs(loaded, limits)?;
-    let linker = linker(runtime, &inspection.asks, inspection.is_inert())
+    let linker = linker(runtime.engine(), &inspection.asks, inspection.is_inert())
         .map_err(|e| LoadError::Engine(format!("{e:#}")))?;
     let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
         name: loaded.name().into(),
-        reason: crate::sequencer::clean::one_line(&format!("{error:#}")),
+        reason: crate::sequencer::clean::message(&format!("{error:#}")),
     };
     let pre = linker
         .instantiate_pre(&loaded.component)
@@ -77,13 +80,24 @@ fn check_needs(loaded: &LoadedComponent, limits: &Limits) -> Result<(), LoadErro
     }
 }
 
+/// Returns how a component's imports differ from what this host has under their names; none
+/// if they do not. Everything is linked, whatever was granted, and nothing is instantiated.
+///
+/// # Errors
+/// The engine cannot be set up.
+pub(super) fn misfit(engine: &Engine, component: &Component) -> Result<Option<String>, String> {
+    let linker = linker(engine, &Interface::ALL.into(), true).map_err(|e| format!("{e:#}"))?;
+    let linked = linker.instantiate_pre(component);
+    Ok(linked.err().map(|error| format!("{error:#}")))
+}
+
 fn linker(
-    runtime: &Runtime,
-    asks: &std::collections::BTreeSet<Interface>,
+    engine: &Engine,
+    asks: &BTreeSet<Interface>,
     is_inert: bool,
 ) -> wasmtime::Result<Linker<State>> {
     type Own = HasSelf<State>;
-    let mut linker = Linker::<State>::new(runtime.engine());
+    let mut linker = Linker::<State>::new(engine);
     hm::backend::types::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     hm::backend::events::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     hm::backend::control::add_to_linker::<_, Own>(&mut linker, |state| state)?;

@@ -10,9 +10,11 @@ use wasmtime::component::Component;
 
 use super::code_cache::{Compiled, Name};
 use super::inspection::{self, Import};
-use super::worker::{Report, Worker, WorkerError};
-use super::{CodeCache, ComponentFile, ComponentSource, Inspection, Limits, LoadError, engine};
-use crate::sequencer::clean::one_line;
+use super::worker::{Report, Worker, WorkerEnd, WorkerError};
+use super::{
+    CodeCache, ComponentFile, ComponentSource, Inspection, LimitHit, Limits, LoadError, engine,
+};
+use crate::sequencer::clean::{message, one_line};
 
 /// How often the guest's code is interrupted to look at its limits.
 const TICK: Duration = Duration::from_millis(10);
@@ -160,11 +162,15 @@ impl Runtime {
     }
 
     /// Turns a component into code: takes it from the sealed cache, or has it compiled in a
-    /// process of its own. Nothing of it runs. Blocks.
+    /// process of its own, within the limits on that. Nothing of it runs. Blocks.
     ///
     /// # Errors
     /// It cannot be compiled.
-    pub fn compile(&self, examined: Examined) -> Result<LoadedComponent, LoadError> {
+    pub fn compile(
+        &self,
+        examined: Examined,
+        limits: &Limits,
+    ) -> Result<LoadedComponent, LoadError> {
         let Examined {
             file,
             report,
@@ -177,8 +183,9 @@ impl Runtime {
             None => {
                 let code = self
                     .worker
-                    .compile(file.bytes())
-                    .map_err(|error| load_error(&file, "compiled", error))?;
+                    .compile(file.bytes(), limits)
+                    .map_err(|error| load_error(&file, "compiled", error))
+                    .map_err(|error| raisable(error, limits))?;
                 let component = self.deserialize(&code).map_err(LoadError::Engine)?;
                 if let Some(cache) = &self.cache {
                     cache.put(self.name_of(&file), &report, &code);
@@ -199,7 +206,7 @@ impl Runtime {
     /// # Errors
     /// See [`read`](Self::read), [`examine`](Self::examine) and [`compile`](Self::compile).
     pub fn load(&self, source: &ComponentSource) -> Result<LoadedComponent, LoadError> {
-        self.compile(self.examine(self.read(source)?)?)
+        self.compile(self.examine(self.read(source)?)?, &self.limits)
     }
 
     /// Returns the imports of a component that was compiled here before, by its digest
@@ -272,8 +279,26 @@ fn load_error(file: &ComponentFile, what: &'static str, error: WorkerError) -> L
     match error {
         WorkerError::Refused(reason) if what == "read" => LoadError::Invalid { name, reason },
         WorkerError::Refused(reason) => LoadError::Compile { name, reason },
-        WorkerError::Ended(why) => LoadError::Worker { name, what, why },
+        WorkerError::Ended(why) => LoadError::Worker {
+            name,
+            what,
+            why,
+            limit: None,
+        },
     }
+}
+
+/// Adds the limit that compiling ran into.
+fn raisable(mut error: LoadError, limits: &Limits) -> LoadError {
+    if let LoadError::Worker { why, limit, .. } = &mut error {
+        let key = match why {
+            WorkerEnd::Time(_) => Some("compile"),
+            WorkerEnd::Crashed { .. } => Some("compile-memory"),
+            _ => None,
+        };
+        *limit = key.map(|key| Box::new(LimitHit::of(key, limits)));
+    }
+    error
 }
 
 /// Judges what was found in a component's bytes.
@@ -290,7 +315,7 @@ fn judge(file: &ComponentFile, report: &Report) -> Result<Inspection, LoadError>
             None => {
                 return Err(LoadError::UnknownImport {
                     name: name(),
-                    import: one_line(&import.name),
+                    import: message(&import.name),
                     offered: inspection::OFFERED.into(),
                 });
             }
@@ -304,6 +329,12 @@ fn judge(file: &ComponentFile, report: &Report) -> Result<Inspection, LoadError>
         return Err(LoadError::NotABackend {
             name: name(),
             missing: CONTRACT_EXPORT.into(),
+        });
+    }
+    if let Some(misfit) = &report.misfit {
+        return Err(LoadError::Mismatch {
+            name: name(),
+            reason: message(misfit),
         });
     }
     Ok(Inspection {

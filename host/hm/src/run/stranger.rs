@@ -59,11 +59,13 @@ impl Surroundings<'_> {
             return Err(self.changed(&pin, stranger, examined.inspection(), &runtime));
         }
         let grant = self.consent(stranger, examined.inspection(), network, grants)?;
-        // No code is made of a file that nobody allowed.
-        let loaded = runtime.compile(examined).map_err(load_failure)?;
         let limits = grant
             .limited(runtime.limits().clone())
             .map_err(Failure::usage)?;
+        // No code is made of a file that nobody allowed.
+        let loaded = runtime
+            .compile(examined, &limits)
+            .map_err(|error| load_failure_of(error, Some(&digest)))?;
         let grants = self.grants(loaded.inspection(), &grant, &limits, network, begun)?;
         let grants = Grants { limits, ..grants };
         let backend = ComponentBackend::new(&runtime, stranger.name.clone(), &loaded, grants)

@@ -16,7 +16,7 @@ use super::{Name, place};
 use crate::component::worker::Report;
 
 /// First bytes of an entry; the digit is the layout of what follows.
-const MAGIC: &[u8; 8] = b"hm-code2";
+const MAGIC: &[u8; 8] = b"hm-code3";
 const TAG: usize = 32;
 /// Before the report: magic, digest, engine, length.
 const HEAD: usize = 8 + 32 + 32 + 4;

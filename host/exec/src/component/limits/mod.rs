@@ -115,6 +115,8 @@ macro_rules! limits {
 
 limits! {
     "file" Bytes, file_bytes: u64 = 32 << 20, "size of the component's file";
+    "compile" Time, compile: Duration = Duration::from_secs(60), "wall time of compiling the component, and half of the processor time";
+    "compile-memory" Bytes, compile_bytes: u64 = 768 << 20, "memory of the process that compiles the component";
     "memory" Bytes, memory_bytes: usize = 256 << 20, "all linear memories together";
     "memories" Count, memories: usize = 16, "linear memories";
     "instances" Count, instances: usize = 64, "core instances";

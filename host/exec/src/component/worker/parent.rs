@@ -10,9 +10,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Budget, DONE, Job, MAGIC, REFUSED, Report};
+use crate::component::Limits;
 
 /// Between two looks at a worker that has answered and is about to end.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// Exit code of a Rust program that panicked.
+const PANICKED: i32 = 101;
 
 /// The program that reads and compiles components.
 #[derive(Debug, Clone)]
@@ -24,7 +28,7 @@ pub(in crate::component) struct Worker {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerEnd {
     /// It took longer than it may.
-    #[error("ran out of time ({} s)", .0.as_secs())]
+    #[error("ran out of time ({})", shown(*.0))]
     Time(Duration),
     /// It ended by a signal: its stack or its memory was used up.
     #[error(
@@ -36,6 +40,9 @@ pub enum WorkerEnd {
         /// What it may use.
         memory_mib: u64,
     },
+    /// It ended by itself, with this exit code and no answer.
+    #[error("crashed (exit code {0})")]
+    Gone(i32),
     /// It answered more than it may.
     #[error("produced more than {0} bytes")]
     TooMuch(usize),
@@ -53,6 +60,14 @@ pub(in crate::component) enum WorkerError {
     Ended(WorkerEnd),
 }
 
+/// Returns a limit of time as people write it.
+fn shown(time: Duration) -> String {
+    match time.subsec_millis() {
+        0 => format!("{} s", time.as_secs()),
+        _ => format!("{} ms", time.as_millis()),
+    }
+}
+
 impl From<WorkerEnd> for WorkerError {
     fn from(end: WorkerEnd) -> Self {
         Self::Ended(end)
@@ -66,21 +81,24 @@ impl Worker {
 
     /// Has the bytes validated and listed. Blocks.
     pub(in crate::component) fn inspect(&self, bytes: &[u8]) -> Result<Report, WorkerError> {
-        let answer = self.work(Job::Inspect, bytes)?;
+        let answer = self.work(Job::Inspect, &Job::reading(), bytes)?;
         serde_json::from_slice(&answer).map_err(|error| {
             WorkerEnd::Unusable(format!("its answer is not understood: {error}")).into()
         })
     }
 
-    /// Has the bytes compiled. Blocks.
-    pub(in crate::component) fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, WorkerError> {
-        self.work(Job::Compile, bytes)
+    /// Has the bytes compiled, within the limits on that. Blocks.
+    pub(in crate::component) fn compile(
+        &self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Vec<u8>, WorkerError> {
+        self.work(Job::Compile, &Job::compiling(limits), bytes)
     }
 
-    fn work(&self, job: Job, bytes: &[u8]) -> Result<Vec<u8>, WorkerError> {
-        let budget = job.budget();
+    fn work(&self, job: Job, budget: &Budget, bytes: &[u8]) -> Result<Vec<u8>, WorkerError> {
         let mut child = self
-            .spawn(job)
+            .spawn(&job.argument(budget))
             .map_err(|error| WorkerEnd::Unusable(error.to_string()))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
@@ -89,7 +107,7 @@ impl Worker {
         let (answer, status) = std::thread::scope(|scope| {
             // A worker that has ended does not read on; the write fails then, as it should.
             scope.spawn(move || drop(stdin.write_all(bytes)));
-            let answer = take(stdout, &budget);
+            let answer = take(stdout, budget);
             let status = end(&mut child, answer.is_ok());
             (answer, status)
         });
@@ -97,7 +115,7 @@ impl Worker {
         let status = status.map_err(|error| WorkerEnd::Unusable(error.to_string()))?;
         if let Some(signal) = status.signal() {
             return Err(if signal == Signal::XCPU.as_raw() {
-                WorkerEnd::Time(budget.cpu)
+                WorkerEnd::Time(budget.cpu())
             } else {
                 WorkerEnd::Crashed {
                     signal,
@@ -106,17 +124,23 @@ impl Worker {
             }
             .into());
         }
-        understand(answer)
+        match status.code() {
+            // As a panic ends a program; hostile bytes are the likely cause.
+            Some(code) if code == PANICKED && answer.is_empty() => {
+                Err(WorkerEnd::Gone(code).into())
+            }
+            _ => understand(answer),
+        }
     }
 
-    fn spawn(&self, job: Job) -> io::Result<Child> {
+    fn spawn(&self, argument: &str) -> io::Result<Child> {
         let mut words = self.command.iter();
         let program = words
             .next()
             .ok_or_else(|| io::Error::other("no program is named for it"))?;
         Command::new(program)
             .args(words)
-            .arg(job.argument())
+            .arg(argument)
             .env_clear()
             .current_dir("/")
             // Not the user's: Ctrl-C is for this process, which ends the worker with itself.
@@ -184,7 +208,7 @@ fn understand(mut answer: Vec<u8>) -> Result<Vec<u8>, WorkerError> {
     answer.drain(..(MAGIC.len() + 1).min(answer.len()));
     match tag {
         Some(DONE) => Ok(answer),
-        Some(REFUSED) => Err(WorkerError::Refused(crate::sequencer::clean::one_line(
+        Some(REFUSED) => Err(WorkerError::Refused(crate::sequencer::clean::message(
             &String::from_utf8_lossy(&answer),
         ))),
         _ => Err(WorkerEnd::Unusable(

@@ -23,6 +23,9 @@ pub(in crate::component) struct Report {
     pub(in crate::component) exports: Vec<String>,
     pub(in crate::component) author: Option<Author>,
     pub(in crate::component) tools: Vec<Tool>,
+    /// How the types of its imports differ from what the host has under their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::component) misfit: Option<String>,
 }
 
 /// One import.
@@ -60,6 +63,7 @@ fn names(bytes: &[u8], types: TypesRef<'_>) -> Result<Report, String> {
         exports: Vec::new(),
         author: None,
         tools: Vec::new(),
+        misfit: None,
     };
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
