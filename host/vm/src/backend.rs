@@ -337,6 +337,9 @@ pub enum ExecStatus {
     /// Failed with this exit code, 137 if it was killed for that, while the disk itself
     /// was full on which the engine keeps machines.
     DiskFull(i32),
+    /// Failed with this exit code, or none if it was killed after its timeout, while as many
+    /// processes ran as the machine may have, so that no further one could be started.
+    OutOfProcesses(Option<i32>),
 }
 
 /// What an engine does here, in words for `hm doctor`.

@@ -90,6 +90,34 @@ fn disk_that_runs_out_is_named_with_its_limit() {
 }
 
 #[test]
+fn processes_that_run_out_are_named_with_their_limit() {
+    let project = Project::toml(
+        "[steps.a]\nimage = \"host\"\nrun = \"for i in $(seq 500); do sleep 60 & done; echo all\"",
+    );
+    configure(&project, "[vm]\nprocesses = 64\n");
+    let bomb = build(&project, &[], 1);
+    let step = bomb.step("a");
+    assert_eq!(step.status, "failed", "{step:?}");
+    assert_eq!(step.reason.as_deref(), Some("out of processes (limit 64)"));
+    // One that goes on until its time is over, as bombs do whose shells try again.
+    project.write(
+        ".hm/ci.toml",
+        "[steps.a]\nimage = \"host\"\ntimeout = \"3s\"\nrun = '''bash -c 'for i in $(seq 500); do sleep 60 & done''''",
+    );
+    let bomb = build(&project, &[], 1);
+    let step = bomb.step("a");
+    assert_eq!(step.status, "timed_out", "{step:?}");
+    let reason = "over its timeout of 3 s: out of processes (limit 64)";
+    assert_eq!(step.reason.as_deref(), Some(reason));
+    // What fails for a reason of its own is not said to have failed for that.
+    project.write(
+        ".hm/ci.toml",
+        "[steps.a]\nimage = \"host\"\nrun = \"exit 3\"",
+    );
+    assert_eq!(build(&project, &[], 1).step("a").reason, None);
+}
+
+#[test]
 fn a_repository_sets_no_limits() {
     let project = Project::toml("[steps.a]\nimage = \"host\"\nrun = \"true\"")
         .file(".hm/config.toml", "[vm]\ndisk = \"1MiB\"\n");

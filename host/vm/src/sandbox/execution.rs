@@ -84,6 +84,7 @@ pub(super) async fn start(
         let status = match end {
             Ok(End::Exited(0)) => return Ok(ExecStatus::Exited(0)),
             Ok(End::Exited(code)) => ExecStatus::Exited(code),
+            Ok(End::Crowded(code)) => ExecStatus::OutOfProcesses(code),
             Ok(End::Signaled(signal)) => ExecStatus::Signaled(signal),
             Ok(End::TimedOut) => ExecStatus::TimedOut,
             Err(_) => return killed(&running.conversation),

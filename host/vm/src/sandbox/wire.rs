@@ -187,6 +187,8 @@ pub(super) enum FromMachine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum End {
     Exited(i32),
+    /// With this code, or none after its timeout, when no further process could be started.
+    Crowded(Option<i32>),
     Signaled(u32),
     TimedOut,
 }

@@ -53,10 +53,14 @@ pub(super) async fn exec(
         match ended {
             Ok(ExecStatus::Exited(code)) => Ok(wit::ExecStatus::Exited(code)),
             Ok(ExecStatus::Signaled(signal)) => Ok(wit::ExecStatus::Signaled(signal)),
-            Ok(ExecStatus::TimedOut) => Ok(wit::ExecStatus::TimedOut),
+            Ok(ExecStatus::TimedOut | ExecStatus::OutOfProcesses(None)) => {
+                Ok(wit::ExecStatus::TimedOut)
+            }
             Ok(ExecStatus::OutOfMemory) => Ok(wit::ExecStatus::OutOfMemory),
             Ok(ExecStatus::OutOfDisk) => Err(wit::VmError::Limit("disk".into())),
-            Ok(ExecStatus::DiskFull(code)) => Ok(wit::ExecStatus::Exited(code)),
+            Ok(ExecStatus::DiskFull(code) | ExecStatus::OutOfProcesses(Some(code))) => {
+                Ok(wit::ExecStatus::Exited(code))
+            }
             Err(error @ VmError::Gone(_)) => Err(wit::VmError::Gone(chain(&error))),
             Err(error) => Err(wit::VmError::Other(chain(&error))),
         }

@@ -114,11 +114,13 @@ fn observe(status: ExecStatus) -> Observed {
     match status {
         ExecStatus::Exited(code) => Observed::Exited(code),
         ExecStatus::Signaled(signal) => Observed::Signaled(signal),
-        ExecStatus::TimedOut => Observed::TimedOut,
+        ExecStatus::TimedOut | ExecStatus::OutOfProcesses(None) => Observed::TimedOut,
         ExecStatus::OutOfMemory => Observed::OutOfMemory,
         // It was killed; the contract has no word for why, so the host tells that itself.
         ExecStatus::OutOfDisk => Observed::Signaled(9),
-        ExecStatus::DiskFull(code) => Observed::Exited(code),
+        ExecStatus::DiskFull(code) | ExecStatus::OutOfProcesses(Some(code)) => {
+            Observed::Exited(code)
+        }
     }
 }
 
@@ -142,6 +144,9 @@ fn cause(status: ExecStatus, options: &MachineOptions) -> Option<String> {
              prune`, or set HM_STATE_DIR to another one"
                 .to_owned(),
         ),
+        ExecStatus::OutOfProcesses(_) => {
+            Some(format!("out of processes (limit {})", options.processes))
+        }
         ExecStatus::Exited(_) | ExecStatus::Signaled(_) | ExecStatus::TimedOut => None,
     }
 }

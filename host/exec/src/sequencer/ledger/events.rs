@@ -303,6 +303,9 @@ impl Ledger {
         let state = &mut self.steps[step as usize];
         state.reason = match state.cause.take() {
             Some(cause) if status == StepStatus::Failed => Some(cause),
+            Some(cause) if status == StepStatus::TimedOut => {
+                Some(detail.map_or(cause.clone(), |detail| format!("{detail}: {cause}")))
+            }
             _ => detail,
         };
         let duration = ended.duration_ms.map(Duration::from_millis);

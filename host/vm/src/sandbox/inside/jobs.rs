@@ -25,6 +25,8 @@ struct Job {
     outputs: Vec<(u64, u64)>,
     phase: Phase,
     timed_out: bool,
+    /// No further process could be started when its time was over.
+    was_crowded: bool,
 }
 
 enum Phase {
@@ -80,6 +82,7 @@ impl Jobs {
             outputs: identities,
             phase: Phase::Running { until },
             timed_out: false,
+            was_crowded: false,
         });
         Ok(())
     }
@@ -116,7 +119,10 @@ impl Jobs {
             return;
         };
         let end = match (status.exit_status(), status.terminating_signal()) {
+            _ if job.timed_out && job.was_crowded => End::Crowded(None),
             _ if job.timed_out => End::TimedOut,
+            // What failed may have failed for that; it is seen only now.
+            (Some(code @ 1..), _) if processes::none_can_start() => End::Crowded(Some(code)),
             (Some(code), _) => End::Exited(code),
             (None, Some(signal)) => End::Signaled(signal.unsigned_abs()),
             (None, None) => return,
@@ -164,6 +170,7 @@ impl Jobs {
         match job.phase {
             Phase::Running { until: Some(until) } if now >= until => {
                 job.timed_out = true;
+                job.was_crowded = processes::none_can_start();
                 job.phase = Phase::Ending { until: now + GRACE };
                 if let Some(group) = Pid::from_raw(job.leader) {
                     let _ = kill_process_group(group, Signal::TERM);

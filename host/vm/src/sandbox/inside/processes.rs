@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 
 /// A process of this machine.
@@ -39,6 +40,22 @@ pub(super) fn stemming_from(leader: i32, outputs: &[(u64, u64)], others: &[i32])
         .into_iter()
         .filter(|pid| !spared.contains(pid))
         .collect()
+}
+
+/// Tells whether the machine has as many processes as it may have, however that is limited:
+/// tries to start one.
+pub(super) fn none_can_start() -> bool {
+    // SAFETY: this process has one thread, and the child does nothing but end.
+    match unsafe { libc::fork() } {
+        // SAFETY: ends this process, which shares nothing with the other.
+        0 => unsafe { libc::_exit(0) },
+        -1 => io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN),
+        child => {
+            // SAFETY: waits for the child above, into nothing.
+            unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            false
+        }
+    }
 }
 
 fn below(root: i32, children: &HashMap<i32, Vec<i32>>, found: &mut HashSet<i32>) {

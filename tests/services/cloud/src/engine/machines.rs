@@ -137,9 +137,11 @@ impl Machines {
         );
         let _ = (out, err);
         let ended = match status {
-            Ok(ExecStatus::Exited(code)) => Ended::Exited(code),
+            Ok(ExecStatus::Exited(code) | ExecStatus::OutOfProcesses(Some(code))) => {
+                Ended::Exited(code)
+            }
             Ok(ExecStatus::Signaled(_)) => Ended::Signaled,
-            Ok(ExecStatus::TimedOut) => Ended::TimedOut,
+            Ok(ExecStatus::TimedOut | ExecStatus::OutOfProcesses(None)) => Ended::TimedOut,
             Ok(ExecStatus::OutOfMemory) => Ended::Lost("sandbox_lost", "out of memory".into()),
             Ok(ExecStatus::OutOfDisk | ExecStatus::DiskFull(_)) => {
                 Ended::Lost("sandbox_lost", "out of disk".into())
