@@ -1,6 +1,8 @@
 //! Passes that the host did not see, though commands of the backend's own did run (P5).
 
-use hm_tests::Project;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hm_tests::{Build, Peer, Project, response};
 
 use super::{PROTOCOL, broken_in, is_broken};
 use crate::stage::{VM, by, grant, misbehave, works};
@@ -92,4 +94,79 @@ fn nothing_that_was_planted_is_in_the_cache() {
         &[PROTOCOL, "but the cache had none"],
     );
     works(&project);
+}
+
+/// Returns what the host itself said of attempts.
+fn attempts(build: &Build) -> Vec<&str> {
+    let messages = build
+        .events
+        .iter()
+        .filter_map(|event| event["message"].as_str());
+    messages
+        .filter(|message| message.starts_with("attempt "))
+        .collect()
+}
+
+/// A command may be run again from where its step starts, and what was seen last stands; no
+/// attempt is hidden. Where a failed attempt left its state there is no further one
+/// (`pass-on-a-failed-state`).
+#[test]
+fn trying_again_is_counted_and_shown() {
+    let asked = AtomicUsize::new(0);
+    let peer = Peer::start(move |_| {
+        let word = match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => "fail",
+            _ => "pass",
+        };
+        response("200 OK", "connection: close\r\n", word.as_bytes())
+    });
+    // A test that fails once: machines forget, a server does not.
+    let command = format!(
+        "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/{}; printf \"GET / HTTP/1.1\\r\\n\\r\\n\" >&3; \
+         a=$(cat <&3); a=${{a: -4}}; echo $a; [ $a = pass ]'",
+        peer.port()
+    );
+    let project = Project::toml(&format!(
+        "[steps.a]\nimage = \"host\"\nenv = {{ MISBEHAVE = \"pass-by-trying\" }}\nrun = '''{command}'''"
+    ));
+    grant(&project, misbehave(), VM);
+    let build = by(&project, misbehave()).run().expect(0).build();
+    let step = build.step("a");
+    assert_eq!(step.stdout(), ["fail", "pass"]);
+    assert_eq!(step.reason.as_deref(), Some("passed on attempt 2"));
+    assert_eq!(attempts(&build), ["attempt 2: the one before ended with 1"]);
+    assert_eq!(build.events[step.ended]["observed"], true);
+    works(&project);
+}
+
+/// One that never passes has not passed, however often it was tried.
+#[test]
+fn trying_again_is_no_pass() {
+    let finished = is_broken(
+        "pass-by-trying",
+        "echo tried; exit 3",
+        &[PROTOCOL, "claimed passed, the host saw exit 3"],
+    );
+    let build = finished.build();
+    assert_eq!(build.step("a").stdout(), ["tried"; 3]);
+    assert_eq!(
+        attempts(&build),
+        [
+            "attempt 2: the one before ended with 3",
+            "attempt 3: the one before ended with 3"
+        ]
+    );
+}
+
+/// Nor does one that fails hide behind another that runs at the same time.
+#[test]
+fn no_attempt_runs_beside_another() {
+    let finished = is_broken(
+        "pass-by-trying-at-once",
+        "echo tried; sleep 0.3; exit 3",
+        &[PROTOCOL, "claimed passed, the host saw exit 3"],
+    );
+    let build = finished.build();
+    assert_eq!(build.step("a").stdout(), ["tried"]);
+    assert_eq!(attempts(&build), [""; 0]);
 }

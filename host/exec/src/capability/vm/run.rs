@@ -37,8 +37,9 @@ pub(super) async fn run(
             RunRefused::Violation(violation) => CallError::Violation(violation),
             RunRefused::Denied(text) => CallError::denied(text),
         })?;
+    let _running = InFlight { session, step };
     let drain = Drain::new(session.clone(), step);
-    let _running = vm.claims.running(step);
+    let _claimed = vm.claims.running(step);
     session.tell(again.into_iter().collect()).await;
 
     let planned = &vm.plan.steps[step as usize];
@@ -186,6 +187,18 @@ async fn pump_channel(drain: &Drain, stream: LogStream, mut output: Output) {
                 return;
             }
         }
+    }
+}
+
+/// A run that the guest waits for; over on drop.
+struct InFlight<'a> {
+    session: &'a Session,
+    step: StepId,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.session.ledger().leave_run(self.step);
     }
 }
 

@@ -84,6 +84,8 @@ struct StepState {
     started: Option<Instant>,
     duration: Duration,
     attempts: u32,
+    /// Its command runs: another attempt begins only when this one has shown how it ends.
+    is_running: bool,
     observed: Option<Observed>,
     /// What ran out in the observed run, which the host knows better than any backend.
     cause: Option<String>,
@@ -106,6 +108,7 @@ impl StepState {
             started: None,
             duration: Duration::ZERO,
             attempts: 0,
+            is_running: false,
             observed: None,
             cause: None,
             draining: 0,

@@ -55,13 +55,19 @@ impl Ledger {
         let state = self
             .get("machine.run", step)
             .map_err(RunRefused::Violation)?;
-        let (phase, attempts) = (state.phase, state.attempts);
+        let (phase, attempts, is_running) = (state.phase, state.attempts, state.is_running);
         if phase != Phase::Running {
             let text = format!(
                 "machine.run for {}, which has not been started",
                 self.name(step)
             );
             return Err(RunRefused::Violation(Violation(text)));
+        }
+        if is_running {
+            return Err(RunRefused::Denied(format!(
+                "{} is being run",
+                self.name(step)
+            )));
         }
         if attempts >= ATTEMPTS_MAX {
             return Err(RunRefused::Denied(format!(
@@ -76,6 +82,7 @@ impl Ledger {
         state.observed = None;
         state.cause = None;
         state.draining += 1;
+        state.is_running = true;
         Ok((attempt > 1).then(|| {
             let ended = previous.map_or("was lost".into(), |code| format!("ended with {code}"));
             self.note(
@@ -95,6 +102,11 @@ impl Ledger {
             state.observed = Some(observed);
             state.cause = cause;
         }
+    }
+
+    /// A run has ended, or nobody waits for it any more.
+    pub(crate) fn leave_run(&mut self, step: StepId) {
+        self.steps[step as usize].is_running = false;
     }
 
     /// A command's output has been read to its end. Returns the step's end, if it waited.

@@ -117,6 +117,7 @@ fn feed(ledger: &mut Ledger, events: Vec<E>) -> Result<(), String> {
 fn run(ledger: &mut Ledger, step: u32, observed: Observed) {
     assert!(ledger.begin_run(step).is_ok());
     ledger.end_run(step, observed, None);
+    ledger.leave_run(step);
     ledger.drained(step);
 }
 
@@ -311,6 +312,19 @@ fn the_last_attempt_stands_and_attempts_are_bounded() {
         ledger.steps[0].reason.as_deref(),
         Some("passed on attempt 10")
     );
+}
+
+/// Else a failure could hide behind a pass that came before it.
+#[test]
+fn no_attempt_begins_beside_another() {
+    let mut ledger = ledger(false);
+    feed(&mut ledger, vec![queued(0), started(0)]).unwrap();
+    assert!(ledger.begin_run(0).is_ok());
+    assert!(matches!(ledger.begin_run(0), Err(RunRefused::Denied(_))));
+    ledger.end_run(0, Observed::Exited(3), None);
+    ledger.leave_run(0);
+    let told = ledger.begin_run(0).ok().flatten();
+    assert!(told.is_some(), "the failure is told");
 }
 
 #[test]
