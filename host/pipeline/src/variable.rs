@@ -8,6 +8,9 @@ pub(crate) fn variable_fault(variable: &str) -> Option<&'static str> {
         Some("holds a `=`")
     } else if variable.contains('\0') {
         Some("holds a NUL character")
+    } else if variable.contains(char::is_control) {
+        // Allowed by the kernel, and a second line wherever variables are listed.
+        Some("holds a line end or another control character")
     } else {
         None
     }

@@ -53,6 +53,7 @@ fn each_fault_is_told_with_its_place() {
         (with(r#""env": {"A": "1", "A": "2"}"#), format!("{node}.env.A at ci.json:1:93: \"A\" is given twice")),
         (with(r#""env": {"A": "x\u0000y"}"#), format!("{node}.env.A at ci.json:1:90: must not hold a NUL character")),
         (with(r#""env": {"A\u0000": "y"}"#), "holds a NUL character".into()),
+        (with(r#""env": {"A\nB": "y"}"#), "the variable name \"A\\nB\" holds a line end".into()),
         (with(r#""env": []"#), "expected an object of strings, found an array".into()),
         (with(r#""cache": "forever""#), format!("{node}.cache at ci.json:1:84: expected an object with a policy, or null")),
         (with(r#""cache": {"key": "x"}"#), format!("{node}.cache.policy at ci.json:1:84: missing, expected a string")),

@@ -110,3 +110,43 @@ fn a_bad_entry_is_an_error() {
         .says(&["absent.env"]);
     project.assert_nothing_started();
 }
+
+/// What would act on a program of the host acts on the step's command, and on nothing else.
+#[test]
+fn variables_reach_the_command_and_no_helper() {
+    let marker = crate::marker();
+    let project = Project::toml(&format!(
+        r#"
+[steps.s]
+image = "host"
+run = "echo had $LD_PRELOAD $DOCKER_HOST 2>/dev/null; exec sleep 600"
+[steps.s.env]
+LD_PRELOAD = "/nowhere/{marker}.so"
+LD_LIBRARY_PATH = "/nowhere/{marker}"
+BASH_ENV = "/nowhere/{marker}"
+DOCKER_HOST = "unix:///nowhere/{marker}"
+PYTHONSTARTUP = "/nowhere/{marker}"
+TMPDIR = "/nowhere/{marker}"
+HM_CONFIG_DIR = "/nowhere/{marker}"
+HM_LOG = "{marker}"
+"#
+    ));
+    let running = project.run().start();
+    running.wait_for("had /nowhere");
+    let own = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    // The command itself is in the machine, whose processes have ids of their own.
+    let outside = entries.filter(|entry| {
+        std::fs::read_link(entry.path().join("ns/pid")).is_ok_and(|namespace| namespace == own)
+    });
+    let told: Vec<_> = outside
+        .filter(|entry| {
+            let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            String::from_utf8_lossy(&environ).contains(&marker)
+        })
+        .map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default())
+        .collect();
+    assert_eq!(told, [""; 0]);
+    running.signal(rustix::process::Signal::INT);
+    running.wait().expect(130);
+}
