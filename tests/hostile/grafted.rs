@@ -65,7 +65,7 @@ cases! {
     largest_memory: "memory 256 MiB";
     largest_table: "table-elements 200000";
     recursion: "stack 512 KiB";
-    wide_recursion: "stack 512 KiB";
+    called_back: "stack 512 KiB";
     resources: "handles 32768";
     waitable_sets: "handles to tasks, streams and sets 32768";
     inner_calls: "stack 512 KiB";
@@ -73,6 +73,30 @@ cases! {
     half_futures: "32768";
     dropped_writer: "crashed";
     names: "crashed";
+}
+
+/// As many locals as a function may have, all of them needed after it has called itself.
+#[test]
+fn frames_are_as_large_as_they_get() {
+    const LOCALS: usize = 50_000;
+    let mut text =
+        String::from("(component (core module $m (func $deeper (param i64) (result i64)");
+    text += &format!(" (local {})", "i64 ".repeat(LOCALS - 1));
+    for local in 1..LOCALS {
+        text += &format!(" (local.set {local} (i64.mul (local.get 0) (i64.const {local})))");
+    }
+    text += " (call $deeper (i64.add (local.get 0) (i64.const 1)))";
+    for local in 0..LOCALS {
+        text += &format!(" (i64.xor (local.get {local}))");
+    }
+    text += ") (func $start (drop (call $deeper (i64.const 1)))) (start $start))";
+    text += " (core instance (instantiate $m)))";
+    let project = one_step();
+    let whole = fs::read(echo()).unwrap();
+    let path = write(&project, "frames", &graft(&whole, &assemble(&text)));
+    grant(&project, &path, &[]);
+    endures(by(&project, &path), &[8], SOON).says(&["stack 512 KiB"]);
+    works(&project);
 }
 
 /// Pieces that call the host by hand: with texts that are none, and with room for its answer
@@ -96,6 +120,8 @@ fn what_comes_and_goes_by_hand_is_checked() {
             "wasi:random/random@",
             "stack 512 KiB",
         ),
+        // Whoever gives the host room may not call it meanwhile.
+        ("realloc_import", "random", "wasi:random/random@", "crashed"),
         (
             "realloc_outside",
             "random",

@@ -1,9 +1,13 @@
 //! Files that are swapped while `hm` looks at them (L7): what runs is what was allowed.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use hm_exec::{CodeCache, ComponentSource, Runtime, RuntimeConfig};
 use hm_tests::Project;
 
 use crate::stage::{by, digest, echo, grant, misbehave, one_step};
@@ -125,4 +129,91 @@ fn by_turning_a_link() {
         std::os::unix::fs::symlink(&target, &new).unwrap();
         fs::rename(new, path).unwrap();
     });
+}
+
+fn runtime(code_cache: Option<CodeCache>) -> Arc<Runtime> {
+    let config = RuntimeConfig {
+        code_cache,
+        // A test has a `main` of its own, and none that reads components.
+        worker: vec![hm_tests::hm().into()],
+        ..RuntimeConfig::default()
+    };
+    Runtime::new(config).unwrap()
+}
+
+/// The loader alone, which is what stands between the file and the grant, far more often: what
+/// it calls by a digest is what has that digest, from its cache and from the very bytes.
+#[test]
+fn two_thousand_times_in_the_loader() {
+    const LOADS: usize = 2_000;
+    // Of each; what is read in the middle of a change is neither.
+    const WHOLE: usize = 50;
+    let cache = hm_tests::shared_folder("embedded");
+    let cached = runtime(Some(CodeCache::new(cache.join("code"), cache.join("key"))));
+    let fresh = runtime(None);
+    let mut known = HashMap::new();
+    for component in [echo(), misbehave()] {
+        let loaded = cached.load(&ComponentSource::File(component.to_owned()));
+        let inspection = loaded.unwrap().inspection().clone();
+        known.insert(digest(component), inspection);
+    }
+    let (good, evil) = (fs::read(echo()).unwrap(), fs::read(misbehave()).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("backend.wasm");
+    fs::write(&path, &good).unwrap();
+    let over = AtomicBool::new(false);
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0_usize.. {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let bytes = if turn % 2 == 0 { &evil } else { &good };
+                // Over it, by a second name, and now and then into it: half of one and half of
+                // the other is nothing that anybody knows.
+                let new = folder.path().join(format!("new{}", turn % 2));
+                match turn / 2 % 16 {
+                    0 => fs::write(&path, bytes).unwrap(),
+                    1..12 => {
+                        fs::write(&new, bytes).unwrap();
+                        fs::rename(&new, &path).unwrap();
+                    }
+                    _ => {
+                        let target = folder.path().join(format!("target{}", turn % 2));
+                        fs::write(&target, bytes).unwrap();
+                        let _ = fs::remove_file(&new);
+                        std::os::unix::fs::symlink(&target, &new).unwrap();
+                        fs::rename(&new, &path).unwrap();
+                    }
+                }
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for turn in 0.. {
+            let has_seen_both = seen.values().filter(|times| **times >= WHOLE).count() == 2;
+            if turn >= LOADS && has_seen_both || Instant::now() > deadline {
+                break;
+            }
+            let Ok(file) = cached.read(&ComponentSource::File(path.clone())) else {
+                continue;
+            };
+            let named = file.digest();
+            let Some(expected) = known.get(&named) else {
+                continue;
+            };
+            let examined = if turn % 100 == 0 {
+                fresh.examine(file)
+            } else {
+                cached.examine(file)
+            };
+            assert_eq!(examined.unwrap().inspection(), expected);
+            *seen.entry(named).or_default() += 1;
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(
+        seen.len() == 2 && seen.values().all(|times| *times >= WHOLE),
+        "{seen:?}"
+    );
 }

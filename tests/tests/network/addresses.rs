@@ -27,7 +27,7 @@ fn spellings(port: u16) -> Vec<String> {
 }
 
 /// An address by which others reach this machine; none where it has no network.
-fn own_address() -> Option<std::net::IpAddr> {
+pub fn own_address() -> Option<std::net::IpAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     // Nothing is sent; the kernel only chooses a way.
     socket.connect("192.0.2.1:9").ok()?;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use hm_exec::{HttpGrant, HttpNetwork, Resolver};
 use hm_tests::Peer;
 
+use super::addresses::own_address;
 use super::embedded::{Ran, run};
 
 /// Answers each look-up with the next set of addresses; the last one stays.
@@ -81,6 +82,91 @@ fn a_name_cannot_be_pointed_at_this_machine() {
         assert!(told[0].contains(addresses[0]), "{told:?}");
         assert!(told[0].contains("--http-private"), "{told:?}");
     }
+    assert_eq!(peer.connections(), 0);
+}
+
+/// By the address at which others reach this machine, whatever that is.
+#[test]
+fn a_name_cannot_be_pointed_at_this_machines_own_network() {
+    let Some(own) = own_address() else {
+        return hm_tests::cannot("a name of this machine's own address", "it has no network");
+    };
+    let peer = Peer::fixed("200 OK", "", "reached");
+    let url = format!("http://rebind.example:{}/", peer.port());
+    let resolver = Scripted::new(&[&[&own.to_string()]]);
+    let Ran { said, told, .. } = run(&[format!("GET {url}")], grant(&url, &[], resolver));
+    assert_eq!(said, [CLOSED]);
+    let closed = [
+        "an address that is not public",
+        "a private address",
+        "an address of this machine",
+        "a link-local address",
+    ];
+    let says = |words: &&str| told[0].contains(&format!("it resolves to {own}, {words}"));
+    assert!(closed.iter().any(says), "{told:?}");
+    assert_eq!(peer.connections(), 0);
+}
+
+/// A zone in which names stand for names, as a stub resolver follows them.
+struct Zone {
+    aliases: &'static [(&'static str, &'static str)],
+    addresses: &'static [(&'static str, &'static str)],
+    asked: Mutex<Vec<String>>,
+}
+
+#[async_trait::async_trait]
+impl Resolver for Zone {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        let of = |table: &[(&'static str, &'static str)], name: &str| {
+            let found = table.iter().find(|(own, _)| *own == name);
+            found.map(|(_, value)| *value)
+        };
+        let mut name = name.to_owned();
+        while let Some(next) = of(self.aliases, &name) {
+            name = next.to_owned();
+        }
+        let address = of(self.addresses, &name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(vec![address.parse().unwrap()])
+    }
+}
+
+/// A granted name that stands for one inside the user's network: what is connected to counts.
+#[test]
+fn a_name_cannot_stand_for_an_internal_one() {
+    let peer = Peer::fixed("200 OK", "", "reached");
+    let zone = Arc::new(Zone {
+        aliases: &[
+            ("api.acme.example", "edge.acme.example"),
+            ("edge.acme.example", "vault.corp.internal"),
+            ("here.acme.example", "db.corp.internal"),
+        ],
+        addresses: &[
+            ("vault.corp.internal", "10.11.12.13"),
+            ("db.corp.internal", "127.0.0.1"),
+        ],
+        asked: Mutex::default(),
+    });
+    for (name, address) in [
+        ("api.acme.example", "10.11.12.13, a private address"),
+        ("here.acme.example", "127.0.0.1, a loopback address"),
+    ] {
+        let url = format!("http://{name}:{}/", peer.port());
+        let grant = HttpGrant {
+            patterns: vec![url.parse().unwrap()],
+            network: HttpNetwork::default().resolver(zone.clone()),
+            ..HttpGrant::default()
+        };
+        let Ran { said, told, .. } = run(&[format!("GET {url}")], grant);
+        assert_eq!(said, [CLOSED], "{name}");
+        assert!(
+            told[0].contains(&format!("it resolves to {address}")),
+            "{told:?}"
+        );
+    }
+    // Each name was looked up once, and no other.
+    let asked = zone.asked.lock().unwrap();
+    assert_eq!(*asked, ["api.acme.example", "here.acme.example"]);
     assert_eq!(peer.connections(), 0);
 }
 
