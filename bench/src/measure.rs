@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// One process, from its start to its end.
 #[derive(Debug, Clone, Copy)]
@@ -20,23 +22,20 @@ pub fn process(command: &mut Command) -> Result<Process> {
     command.stdin(Stdio::null());
     let begun = Instant::now();
     let mut child = command.spawn()?;
-    let pid = child.id();
-    // The high-water mark can only be read while the process is there.
-    let mut peak = 0;
-    let status = loop {
-        peak = peak.max(resident(pid));
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        let age = begun.elapsed();
-        // Short programs are watched closely, long ones are not disturbed.
-        std::thread::sleep(if age < Duration::from_millis(50) {
-            Duration::from_micros(200)
-        } else {
-            Duration::from_millis(2)
-        });
-    };
+    let end = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    // The high-water mark can only be read while the process is there. The end is told and not
+    // looked for: looks would take time from the process, and what is short is over between two.
+    let (mut peak, mut pause) = (0, Duration::from_millis(1));
+    while poll(
+        &mut [PollFd::new(&end, PollFlags::IN)],
+        Some(&Timespec::try_from(pause)?),
+    )? == 0
+    {
+        peak = peak.max(resident(child.id()));
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
     let wall = begun.elapsed();
+    let status = child.wait()?;
     if !status.success() {
         bail!(
             "{command:?} ended with {:?} (signal {:?})",
