@@ -42,7 +42,7 @@ pub fn logs(hm: &Path, table: &mut Table) -> Result<()> {
         let what = format!("{jobs} jobs, {} lines from the cloud / curl", jobs * lines);
         table.add(&what, curl.wall, rounds, jobs as u32, "1.2 x");
         let what = format!("the same / curl --parallel-max {PARALLEL}");
-        table.add(&what, parallel.wall, rounds, jobs as u32, "");
+        table.add(&what, parallel.wall, rounds, jobs as u32, "1.2 x");
         peaks.push(rounds.peak as f64);
     }
     if let [.., few, many] = peaks[..] {
