@@ -94,7 +94,7 @@ fn is_plain(bytes: &[u8]) -> bool {
 }
 
 fn push_ascii(bytes: &[u8], out: &mut String) {
-    match std::str::from_utf8(bytes) {
+    match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => out.push_str(text),
         Err(_) => out.push_str(&String::from_utf8_lossy(bytes)),
     }

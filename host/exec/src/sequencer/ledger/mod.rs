@@ -77,6 +77,8 @@ enum Phase {
 
 /// One step, as far as it got.
 struct StepState {
+    /// Kept: it is a hash, and each of the step's events bears it.
+    id: Uuid,
     phase: Phase,
     status: Option<StepStatus>,
     exit_code: Option<i32>,
@@ -99,8 +101,9 @@ struct StepState {
 }
 
 impl StepState {
-    fn new() -> Self {
+    fn new(id: Uuid) -> Self {
         Self {
+            id,
             phase: Phase::Unseen,
             status: None,
             exit_code: None,
@@ -155,11 +158,8 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(setting: Setting) -> Self {
         let chains = setting.graph.chains(&setting.plan);
-        let steps = setting
-            .plan
-            .steps
-            .iter()
-            .map(|_| StepState::new())
+        let steps = (0..setting.plan.steps.len() as StepId)
+            .map(|step| StepState::new(step_id(setting.run_id, step)))
             .collect();
         let mut roots: Vec<StepId> = (0..setting.graph.len() as StepId).collect();
         for step in setting.graph.order() {
@@ -194,7 +194,9 @@ impl Ledger {
     }
 
     fn step_id(&self, step: StepId) -> Uuid {
-        step_id(self.setting.run_id, step)
+        self.steps
+            .get(step as usize)
+            .map_or_else(|| step_id(self.setting.run_id, step), |state| state.id)
     }
 
     /// Returns the step's number and key, for messages.
