@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use hm_plugin_protocol::Marks;
+use hm_plugin_protocol::{Marks, is_hidden};
 
 /// Longest quotation in a message, in characters.
 const LONGEST_QUOTATION: usize = 60;
@@ -49,11 +49,7 @@ pub(crate) fn name(key: &str) -> String {
 }
 
 fn push_visible(out: &mut String, marks: &mut Marks, character: char) {
-    // Bidirectional overrides could make a message read as another one, and what has no width
-    // or is a tag is not seen at all.
-    let hidden = matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
-    if character.is_control() || hidden {
+    if character.is_control() || is_hidden(character) {
         marks.end(out);
         // Writing to a String cannot fail.
         let _ = write!(out, "\\u{{{:x}}}", character as u32);

@@ -13,6 +13,6 @@ pub mod schema;
 
 pub use event::{BuildEvent, Level, LogLines, LogStream, PlanSummary};
 pub use graph::{Chains, PlanGraph};
-pub use marks::Marks;
+pub use marks::{Marks, is_hidden};
 pub use outcome::{BuildOutcome, BuildRef, BuildStatus, StepResultSummary, StepStatus};
 pub use plan::{Cache, Edge, EdgeKind, Network, Plan, SECRET_PREFIX, Step, StepId};

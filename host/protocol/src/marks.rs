@@ -1,8 +1,16 @@
-//! Characters that are drawn over the one before them.
+//! Characters that are drawn over the one before them, and those that are not drawn at all.
 
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthChar;
+
+/// Returns true for a character that hides or reorders text around it: marks of writing
+/// direction, which can make a line read as another one, line separators, what has no width,
+/// and tags. Controls are not among them: what becomes of those depends on the place.
+pub fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
 
 /// Marks in a row that are shown. No writing stacks more than some; Unicode's stream-safe
 /// form (UAX #15, section 13) calls thirty more than any text needs, and a stack of thirty

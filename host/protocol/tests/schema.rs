@@ -139,11 +139,9 @@ fn step_events() -> Vec<BuildEvent> {
             0,
             LogStream::Stdout,
             ts,
-            "one\ntwo\n".into(),
+            "one\ntwo\n",
         )),
-        BuildEvent::StepLog(
-            LogLines::new(step_id, 0, LogStream::Stderr, ts, "pie".into()).partial(),
-        ),
+        BuildEvent::StepLog(LogLines::new(step_id, 0, LogStream::Stderr, ts, "pie").partial()),
         BuildEvent::StepCacheHit {
             step_id,
             step: 0,

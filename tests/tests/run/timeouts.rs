@@ -28,6 +28,17 @@ fn a_step_timeout_takes_the_whole_process_tree() {
 }
 
 #[test]
+fn what_was_printed_before_is_shown_also_of_a_line_without_an_end() {
+    let project = Project::toml(
+        "[steps.a]\nimage = \"host\"\ntimeout = \"3s\"\nrun = \"seq -f %079.0f 1 5000; printf asking:; sleep 600\"",
+    );
+    let build = build(&project, &[], 1);
+    build.assert_ends(&[("a", "timed_out", Some(124))]);
+    let lines = build.step("a").stdout();
+    assert_eq!((lines.len(), lines.last()), (5001, Some(&"asking:")));
+}
+
+#[test]
 fn a_build_timeout_is_124() {
     let project = Project::toml(
         "[steps.a]\nimage = \"host\"\nrun = \"echo up; sleep 600\"\n[steps.b]\nfrom = \"a\"\nrun = \"true\"",

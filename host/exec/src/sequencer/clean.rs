@@ -3,7 +3,9 @@
 
 use std::fmt::Write;
 
-use hm_plugin_protocol::Marks;
+use bytes::Bytes;
+use bytestring::ByteString;
+use hm_plugin_protocol::{Marks, is_hidden};
 use serde_json::Value;
 
 /// Returns text on one line: line ends become `⏎`, everything that a terminal would act
@@ -62,20 +64,38 @@ fn visible(text: &str) -> String {
     out
 }
 
+/// Bytes from which on text is handed on in the bytes that it came in: those keep the whole
+/// block that was read into.
+const WORTH_SHARING: usize = 4096;
+
+/// Returns complete lines of machine output, as [`push_lines`] writes them. A flood that needs
+/// no change is not copied.
+pub(super) fn lines(bytes: Bytes) -> ByteString {
+    if bytes.len() >= WORTH_SHARING
+        && is_plain(&bytes)
+        && let Ok(text) = ByteString::try_from(bytes.clone())
+    {
+        return text;
+    }
+    let mut out = String::with_capacity(bytes.len() + 1);
+    push_lines(&bytes, &mut out);
+    out.into()
+}
+
 /// Appends complete lines of machine output, each ended by `\n`.
 ///
 /// Colours (SGR) stay and are reset at the line's end; all other escapes become visible. A
 /// `\r` before the line end belongs to it; an inner one stays.
 pub(super) fn push_lines(bytes: &[u8], out: &mut String) {
     if is_plain(bytes) {
-        push_ascii(bytes, out);
+        push_plain(bytes, out);
         return;
     }
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if is_plain(line) {
-            push_ascii(line, out);
+            push_plain(line, out);
         } else {
             push_line(&String::from_utf8_lossy(line), out);
         }
@@ -93,11 +113,9 @@ fn is_plain(bytes: &[u8]) -> bool {
     })
 }
 
-fn push_ascii(bytes: &[u8], out: &mut String) {
-    match simdutf8::basic::from_utf8(bytes) {
-        Ok(text) => out.push_str(text),
-        Err(_) => out.push_str(&String::from_utf8_lossy(bytes)),
-    }
+fn push_plain(bytes: &[u8], out: &mut String) {
+    // Plain is ASCII: nothing is replaced.
+    out.push_str(&String::from_utf8_lossy(bytes));
 }
 
 fn push_line(line: &str, out: &mut String) {
@@ -144,14 +162,7 @@ fn push(c: char, marks: &mut Marks, out: &mut String) {
             marks.end(out);
             write!(out, "\\x{:02x}", c as u32)
         }
-        '\u{80}'..='\u{9f}'
-        | '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}'
-        | '\u{e0000}'..='\u{e007f}' => {
+        c if c.is_control() || is_hidden(c) => {
             marks.end(out);
             write!(out, "\\u{{{:x}}}", c as u32)
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use hm_plugin_protocol::{LogStream, StepId};
 
 use super::clean;
@@ -22,7 +23,7 @@ pub(super) struct Assembler {
 /// Clean text, ready to be shown.
 pub(super) struct Piece {
     /// Lines, each ended by `\n`.
-    pub(super) text: String,
+    pub(super) text: ByteString,
     /// The last line goes on in the next piece of this channel.
     pub(super) is_partial: bool,
 }
@@ -37,10 +38,10 @@ impl Assembler {
             let is_too_long = open.len() >= LINE_MAX || self.held >= HELD_MAX;
             return is_too_long.then(|| self.piece(step, stream)).flatten();
         };
-        let mut text = String::with_capacity(open.len() + end + 2);
-        if open.is_empty() {
-            clean::push_lines(&chunk[..=end], &mut text);
+        let text = if open.is_empty() {
+            clean::lines(chunk.slice(..=end))
         } else {
+            let mut text = String::with_capacity(open.len() + end + 2);
             // Only the first line needs what was kept; the rest is not copied twice.
             let first = memchr::memchr(b'\n', chunk).unwrap_or(end);
             self.held -= open.len();
@@ -48,7 +49,8 @@ impl Assembler {
             clean::push_lines(open, &mut text);
             open.clear();
             clean::push_lines(&chunk[first + 1..=end], &mut text);
-        }
+            text.into()
+        };
         if open.capacity() > 64 << 10 {
             *open = Vec::new();
         }
@@ -73,7 +75,7 @@ impl Assembler {
             text.push('\n');
         }
         Some(Piece {
-            text,
+            text: text.into(),
             is_partial: false,
         })
     }
@@ -91,7 +93,7 @@ impl Assembler {
             text.push('\n');
         }
         Some(Piece {
-            text,
+            text: text.into(),
             is_partial: true,
         })
     }
@@ -126,13 +128,10 @@ mod tests {
             let mut lines = Assembler::default();
             let mut text = String::new();
             for chunk in whole.chunks(size) {
-                text.extend(
-                    lines
-                        .push(0, OUT, &Bytes::copy_from_slice(chunk))
-                        .map(|p| p.text),
-                );
+                let piece = lines.push(0, OUT, &Bytes::copy_from_slice(chunk));
+                text.extend(piece.map(|p| String::from(p.text)));
             }
-            text.extend(lines.finish(0, OUT).map(|p| p.text));
+            text.extend(lines.finish(0, OUT).map(|p| String::from(p.text)));
             assert_eq!(
                 text, "first ä line\nsecond\nlast without end\n",
                 "chunks of {size}"

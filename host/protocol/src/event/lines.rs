@@ -1,5 +1,6 @@
 //! Output lines, many at a time: the one event that comes by the million.
 
+use bytestring::ByteString;
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error as _;
@@ -26,8 +27,8 @@ pub struct LogLines {
     /// True if the last line here goes on in the next batch of this channel: it was too
     /// long to be held whole.
     pub partial: bool,
-    /// The lines, each ended by `\n`.
-    text: String,
+    /// The lines, each ended by `\n`. A flood is the very bytes that were read.
+    text: ByteString,
 }
 
 impl LogLines {
@@ -38,10 +39,11 @@ impl LogLines {
         step: StepId,
         stream: LogStream,
         ts: Timestamp,
-        mut text: String,
+        text: impl Into<ByteString>,
     ) -> Self {
+        let mut text = text.into();
         if !text.ends_with('\n') {
-            text.push('\n');
+            text = format!("{text}\n").into();
         }
         Self {
             step_id,
@@ -67,7 +69,7 @@ impl LogLines {
 
     /// Returns each line, without its end.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
-        let text = self.text.as_str();
+        let text = self.text();
         let mut ends = memchr::memchr_iter(b'\n', text.as_bytes());
         let mut start = 0;
         std::iter::from_fn(move || {
@@ -288,7 +290,7 @@ mod tests {
             3,
             LogStream::Stderr,
             Timestamp::UNIX_EPOCH,
-            text.into(),
+            text.to_owned(),
         )
     }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use hm_plugin_protocol::Marks;
+use hm_plugin_protocol::{Marks, is_hidden};
 
 /// Returns `text` for one line: a line end becomes `⏎`, a tab a space, and everything that
 /// could steer a terminal or hide or reorder text is shown as its escape. Marks that pile up
@@ -21,7 +21,7 @@ pub fn clean_line(text: &str) -> Cow<'_, str> {
         match c {
             '\n' => marks.push('⏎', &mut clean),
             '\t' => marks.push(' ', &mut clean),
-            c if !is_unsafe(c) => marks.push(c, &mut clean),
+            c if !c.is_control() && !is_hidden(c) => marks.push(c, &mut clean),
             c => {
                 marks.end(&mut clean);
                 // Writing to a string cannot fail.
@@ -35,14 +35,6 @@ pub fn clean_line(text: &str) -> Cow<'_, str> {
     }
     marks.end(&mut clean);
     Cow::Owned(clean)
-}
-
-/// Controls (C0, DEL, C1), line separators, marks of writing direction, zero-width
-/// characters and tags.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -90,11 +90,17 @@ pub(crate) fn started(step: StepId, ms: i64) -> BuildEvent {
 }
 
 pub(crate) fn log(step: StepId, stream: LogStream, text: &str) -> BuildEvent {
-    BuildEvent::StepLog(LogLines::new(Uuid::nil(), step, stream, at(1), text.into()))
+    BuildEvent::StepLog(LogLines::new(
+        Uuid::nil(),
+        step,
+        stream,
+        at(1),
+        text.to_owned(),
+    ))
 }
 
 pub(crate) fn piece(step: StepId, stream: LogStream, text: &str) -> BuildEvent {
-    BuildEvent::StepLog(LogLines::new(Uuid::nil(), step, stream, at(1), text.into()).partial())
+    BuildEvent::StepLog(LogLines::new(Uuid::nil(), step, stream, at(1), text.to_owned()).partial())
 }
 
 pub(crate) fn out(step: StepId, text: &str) -> BuildEvent {

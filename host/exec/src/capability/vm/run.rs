@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use hm_plugin_protocol::{LogStream, StepId};
@@ -17,6 +18,9 @@ use crate::session::Session;
 
 /// How much is read at once: a few reads a megabyte, and little held a step.
 const CHUNK: usize = 128 << 10;
+/// How long the beginning of a line waits here for its rest. Then it is handed on, so that it
+/// is shown also if the channel is never read to its end.
+const REST: Duration = Duration::from_millis(20);
 
 /// Runs a step's command on a machine and waits until all that it printed is queued.
 ///
@@ -162,32 +166,49 @@ async fn pump(drain: Drain, stdout: Output, stderr: Output) {
     drain.done().await;
 }
 
+/// Reads a channel to its end. A flood is handed on in whole lines, so that nobody has to put
+/// them together: they stay in the bytes that they were read into.
 async fn pump_channel(drain: &Drain, stream: LogStream, mut output: Output) {
     let mut buffer = BytesMut::new();
     loop {
-        buffer.reserve(CHUNK);
-        match output.read_buf(&mut buffer).await {
-            Ok(0) => return,
+        if buffer.capacity() - buffer.len() < CHUNK / 2 {
+            buffer.reserve(CHUNK);
+        }
+        let held = buffer.len();
+        let read = output.read_buf(&mut buffer);
+        let read = if held == 0 {
+            read.await
+        } else {
+            // A read that is dropped has read nothing.
+            match tokio::time::timeout(REST, read).await {
+                Ok(read) => read,
+                Err(_) => {
+                    drain.tell(stream, buffer.split()).await;
+                    continue;
+                }
+            }
+        };
+        match read {
+            Ok(0) => break,
             Ok(_) => {
-                let data = buffer.split().freeze();
-                drain
-                    .session
-                    .tell(vec![Entry::Output {
-                        step: drain.step,
-                        stream,
-                        data,
-                    }])
-                    .await;
+                let line_end = memchr::memrchr(b'\n', &buffer[held..]);
+                let whole = match line_end {
+                    Some(at) => held + at + 1,
+                    None if buffer.len() < CHUNK => 0,
+                    None => buffer.len(),
+                };
+                drain.tell(stream, buffer.split_to(whole)).await;
             }
             Err(error) => {
                 tracing::warn!(
                     step = drain.step,
                     "the output of a command broke off: {error}"
                 );
-                return;
+                break;
             }
         }
     }
+    drain.tell(stream, buffer).await;
 }
 
 /// A run that the guest waits for; over on drop.
@@ -215,6 +236,17 @@ impl Drain {
             session,
             step,
             is_done: false,
+        }
+    }
+
+    async fn tell(&self, stream: LogStream, printed: BytesMut) {
+        if !printed.is_empty() {
+            let output = Entry::Output {
+                step: self.step,
+                stream,
+                data: printed.freeze(),
+            };
+            self.session.tell(vec![output]).await;
         }
     }
 
