@@ -1,4 +1,5 @@
-//! Finds the end of plain text in a JSON string, eight bytes at a time.
+//! Looks at text eight bytes at a time: a component's code has no vector instructions, and a
+//! comparison of slices is a call there.
 
 const ONES: u64 = u64::MAX / 255;
 const HIGHS: u64 = ONES << 7;
@@ -15,6 +16,35 @@ pub(super) fn special(bytes: &[u8]) -> Option<usize> {
     }
     let at = rest.iter().position(|byte| is_special(*byte))?;
     Some(words.len() * 8 + at)
+}
+
+/// Returns how many digits stand at the beginning.
+pub(super) fn digits(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let whole = words
+        .iter()
+        .take_while(|word| are_digits(u64::from_le_bytes(**word)))
+        .count()
+        * 8;
+    let rest = &bytes[whole..];
+    whole + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// Digits are 0x30 to 0x39: they have the high half 3, and with 6 more they still have.
+fn are_digits(word: u64) -> bool {
+    let high = |word: u64| word & (ONES * 0xf0);
+    high(word) == ONES * 0x30 && high(word.wrapping_add(ONES * 6)) == ONES * 0x30
+}
+
+/// Compares two texts of one length.
+pub(super) fn is_same<const N: usize>(one: &[u8; N], other: &[u8; N]) -> bool {
+    let ((words, rest), (other_words, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    words
+        .iter()
+        .zip(other_words)
+        .all(|(one, other)| word(one) == word(other))
+        && rest.iter().zip(other_rest).all(|(one, other)| one == other)
 }
 
 fn is_special(byte: u8) -> bool {
@@ -45,6 +75,29 @@ mod tests {
                     assert_eq!(special(&bytes), expected, "{byte} at {at} of {len}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn digits_end_at_the_first_other_byte() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                let mut bytes = *b"01234567890123456789";
+                bytes[at] = byte;
+                let expected = bytes.iter().position(|byte| !byte.is_ascii_digit());
+                assert_eq!(digits(&bytes), expected.unwrap_or(20), "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_differs_in_one_byte_is_not_the_same() {
+        let text = *b"\"stream_kind\":";
+        assert!(is_same(&text, &text));
+        for at in 0..text.len() {
+            let mut other = text;
+            other[at] ^= 0x80;
+            assert!(!is_same(&text, &other), "{at}");
         }
     }
 
