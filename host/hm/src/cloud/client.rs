@@ -340,7 +340,10 @@ impl Error for Causes {}
 /// TLS by rustls on `ring`, with the authorities that this machine trusts.
 fn client(account: &Account) -> io::Result<reqwest::Client> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    // Some hundred files, which nothing in the clear needs: redirects are not followed.
+    if account.api.is_https() {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -48,6 +48,11 @@ impl Origin {
         &self.0
     }
 
+    /// Returns true for one over TLS; others are this machine.
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
     /// Returns true for this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let url = Url::parse(&self.0).ok();

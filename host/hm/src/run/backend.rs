@@ -96,6 +96,11 @@ impl Choice {
         })
     }
 
+    /// Returns true for a look at a build that is there already.
+    pub(super) fn is_attached(&self) -> bool {
+        matches!(self, Self::Cloud(choice) if choice.attach.is_some())
+    }
+
     /// Finds a backend by name, or by the path of a component.
     ///
     /// # Errors

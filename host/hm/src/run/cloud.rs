@@ -1,5 +1,6 @@
 //! `--backend cloud`: what the binary knows and the component does not.
 
+use hm_cloud_api::Version;
 use hm_exec::{CloudBackend, CloudConfig, CloudError};
 use hm_plugin_protocol::SECRET_PREFIX;
 use hm_render::clean_line;
@@ -31,6 +32,8 @@ pub(crate) struct CloudChoice {
     pub(crate) org: Option<String>,
     /// Number of a build to watch, instead of submitting one.
     pub(crate) attach: Option<u64>,
+    /// The service's version, if it was asked for it already.
+    pub(crate) version: Option<Version>,
 }
 
 /// Judges what only a run in the cloud minds.
@@ -137,7 +140,8 @@ pub(crate) async fn config(
         app: account.app.to_string(),
         org,
         pipeline: choice.pipeline.clone().or(account.pipeline.clone()),
-        version: account.version.clone(),
+        version: (choice.version.map(|version| version.name().to_owned()))
+            .or(account.version.clone()),
         attach: choice.attach,
         token,
         network: http_network(settings)?,

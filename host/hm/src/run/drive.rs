@@ -52,10 +52,10 @@ async fn drive(
         .map_err(|error| Failure::caused(Exit::Unavailable, "cannot listen to signals", error))?;
     // Starting git twice takes as long as loading the backend.
     let source = tokio::task::spawn_blocking({
-        // Nothing is in a folder that stands for no repository.
-        let root = request.repo_root.clone();
+        // A build that is there already has its source.
+        let root = (!prepared.choice.is_attached()).then(|| request.repo_root.clone());
         let (branch, message) = (options.branch.clone(), options.message.clone());
-        move || git::describe(&root, branch, message)
+        move || root.map(|root| git::describe(&root, branch, message))
     });
     let surroundings = Surroundings {
         folders: &prepared.folders,
@@ -65,7 +65,7 @@ async fn drive(
         terminal,
     };
     let ready = block_in_place(|| backend::prepare(&prepared.choice, &surroundings))?;
-    request.source = source.await.unwrap_or_default();
+    request.source = source.await.ok().flatten().unwrap_or_default();
     if let Some(commit) = &options.commit {
         request.source.commit.clone_from(commit);
     }

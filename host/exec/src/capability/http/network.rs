@@ -126,6 +126,15 @@ fn config(extra: Vec<CertificateDer<'static>>) -> io::Result<ClientConfig> {
             io::Error::other,
         ));
     }
+    trusting(roots)
+}
+
+/// Returns the settings of a client that never speaks TLS: nobody is trusted, and no file read.
+pub(super) fn no_tls() -> io::Result<ClientConfig> {
+    trusting(RootCertStore::empty())
+}
+
+fn trusting(roots: RootCertStore) -> io::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,5 +1,6 @@
 //! What all requests of one build share: the policy, the clients and the counters.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +12,8 @@ use wasmtime_wasi_http::Error;
 use super::address;
 use super::denial::Denial;
 use super::resolve::{Judging, Only, ResolveError};
-use super::target::{Host, Target};
-use super::{HttpGrant, headers};
+use super::target::{Host, Scheme, Target};
+use super::{HttpGrant, headers, network};
 use crate::component::{LimitHit, Limits};
 
 /// HTTP, as one build sees it. Nothing of it is shared with another build or component: a
@@ -23,6 +24,8 @@ pub(crate) struct HttpSession {
     pub(super) held: Arc<Semaphore>,
     judging: Judging,
     direct: OnceCell<reqwest::Client>,
+    /// For requests in the clear, which need no roots of trust.
+    clear: OnceCell<reqwest::Client>,
     proxied: OnceCell<reqwest::Client>,
     requests: AtomicU64,
     bytes: AtomicU64,
@@ -38,6 +41,7 @@ impl HttpSession {
                 patience: limits.http_resolve,
             },
             direct: OnceCell::new(),
+            clear: OnceCell::new(),
             proxied: OnceCell::new(),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -93,8 +97,14 @@ impl HttpSession {
     pub(super) async fn client(&self, target: &Target) -> Result<&reqwest::Client, ClientError> {
         let proxy = self.grant.network.proxy.as_ref();
         let Some(proxy) = proxy.filter(|proxy| proxy.takes(&target.host)) else {
-            let made = self.direct.get_or_try_init(|| {
-                self.build(|builder| builder.dns_resolver(self.judging.clone()))
+            let is_clear = target.scheme == Scheme::Http;
+            let kept = if is_clear { &self.clear } else { &self.direct };
+            let made = kept.get_or_try_init(|| async {
+                let tls = match is_clear {
+                    true => network::no_tls(),
+                    false => self.grant.network.tls().await,
+                };
+                self.build(tls, |builder| builder.dns_resolver(self.judging.clone()))
             });
             return made.await;
         };
@@ -113,22 +123,18 @@ impl HttpSession {
                 name: proxy.url.host_str().unwrap_or_default().to_owned(),
                 patience: self.limits.http_resolve,
             };
-            self.build(|builder| builder.proxy(by_way).dns_resolver(only))
-                .await
+            let tls = self.grant.network.tls().await;
+            self.build(tls, |builder| builder.proxy(by_way).dns_resolver(only))
         });
         made.await
     }
 
-    async fn build(
+    fn build(
         &self,
+        tls: io::Result<rustls::ClientConfig>,
         route: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<reqwest::Client, ClientError> {
-        let tls = self
-            .grant
-            .network
-            .tls()
-            .await
-            .map_err(|error| ClientError::Setup(Box::new(error)))?;
+        let tls = tls.map_err(|error| ClientError::Setup(Box::new(error)))?;
         let limits = &self.limits;
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)

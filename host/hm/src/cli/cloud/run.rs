@@ -52,8 +52,7 @@ pub(super) fn run(args: Args, context: &Context<'_>) -> Result<Exit, Failure> {
     rendered.plan.apply_env(&env.collect());
     let choice = CloudChoice {
         pipeline: Some(args.pipeline),
-        org: None,
-        attach: None,
+        ..CloudChoice::default()
     };
     let options = run::Options {
         branch: Some(args.branch),

@@ -13,7 +13,8 @@ use crate::run::{self, CloudChoice};
 
 /// Watches a build from where it is to its end; the exit code is its verdict.
 pub(super) async fn plan(known: &Known<'_>) -> Result<(CloudChoice, Rendered), Failure> {
-    let (build, jobs) = (known.build().await?, known.jobs().await?);
+    let version = known.client.version().await?;
+    let (build, jobs) = tokio::try_join!(known.build(), known.jobs())?;
     if jobs.is_empty() {
         return Err(jobless(known, &build));
     }
@@ -21,6 +22,7 @@ pub(super) async fn plan(known: &Known<'_>) -> Result<(CloudChoice, Rendered), F
         pipeline: Some(known.pipeline.clone()),
         org: Some(known.org.clone()),
         attach: Some(known.number),
+        version: Some(version),
     };
     let rendered = Rendered {
         plan: of_jobs(&known.pipeline, &jobs)?,
