@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -22,20 +23,13 @@ const TOKEN: &str = "token-of-the-bench";
 /// As many streams at a time as hm has.
 const PARALLEL: &str = "56";
 
+/// Bytes a second of a link of 1 Gbit/s: faster than the way to the service is for nearly all
+/// who use it.
+const LINK: Option<NonZeroU64> = NonZeroU64::new(125_000_000);
+
 /// Fetches and shows the logs of a build that has ended.
 pub fn logs(hm: &Path, table: &mut Table) -> Result<()> {
-    let workload = Played::new(|job| {
-        let lines = job.command.parse().unwrap_or(0);
-        let line = |line: usize| format!("line {line} of a log that is about as wide as most");
-        Script::lines((0..lines).map(line), 0)
-    });
-    let mut config = Config::new(TOKEN, Arc::new(workload));
-    // `curl` waits for the end of a stream, which the real service tells 15 s late.
-    config.oddities = Oddities {
-        idle_ms: 1,
-        ..Oddities::default()
-    };
-    let cloud = FakeCloud::start(config)?;
+    let cloud = serve(None)?;
     let mut peaks = Vec::new();
     for (jobs, lines) in BUILDS {
         let [curl, parallel, rounds] = fetch(hm, &cloud, jobs, lines)?;
@@ -49,7 +43,30 @@ pub fn logs(hm: &Path, table: &mut Table) -> Result<()> {
         println!("memory for 10 x the lines: {:.2} x", many / few.max(1.0));
     }
     cloud.stop();
+    let cloud = serve(LINK)?;
+    let [.., (jobs, lines)] = BUILDS;
+    let [_, parallel, rounds] = fetch(hm, &cloud, jobs, lines)?;
+    let what = format!("the same over 1 Gbit/s / curl --parallel-max {PARALLEL}");
+    table.add(&what, parallel.wall, rounds, jobs as u32, "1.2 x");
+    cloud.stop();
     Ok(())
+}
+
+/// Starts a service whose jobs have printed as many lines as their command says.
+fn serve(log_bytes_per_second: Option<NonZeroU64>) -> Result<FakeCloud> {
+    let workload = Played::new(|job| {
+        let lines = job.command.parse().unwrap_or(0);
+        let line = |line: usize| format!("line {line} of a log that is about as wide as most");
+        Script::lines((0..lines).map(line), 0)
+    });
+    let mut config = Config::new(TOKEN, Arc::new(workload));
+    config.oddities = Oddities {
+        // `curl` waits for the end of a stream, which the real service tells 15 s late.
+        idle_ms: 1,
+        log_bytes_per_second,
+        ..Oddities::default()
+    };
+    FakeCloud::start(config)
 }
 
 /// Returns the medians of `curl` with one stream after the other, of `curl` with many at a

@@ -1,5 +1,6 @@
 //! How the service is set up.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,9 @@ pub struct Oddities {
     pub cut_streams_after: Option<usize>,
     /// The last chunk of a history comes once more as a chunk.
     pub overlapping_history: bool,
+    /// Bytes a second that all log streams have together, as over a link; no limit of its own
+    /// by default.
+    pub log_bytes_per_second: Option<NonZeroU64>,
     /// Log streams are refused with 403.
     pub forbid_streams: bool,
     /// Passed jobs have an exit code. The server's runner reports none.
@@ -70,6 +74,7 @@ impl Default for Oddities {
             clock_skew_seconds: 0,
             cut_streams_after: None,
             overlapping_history: false,
+            log_bytes_per_second: None,
             forbid_streams: false,
             exit_code_on_pass: false,
             unknown_states: false,

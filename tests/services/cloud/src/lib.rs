@@ -21,6 +21,7 @@ mod error;
 mod fault;
 mod incoming;
 mod journal;
+mod link;
 mod log;
 mod operation;
 mod paging;

@@ -29,6 +29,7 @@ use crate::error::Refused;
 use crate::fault::{Action, Faults};
 use crate::incoming::{Incoming, MOST_BYTES, is_json, request_id};
 use crate::journal::{Exchange, Journal};
+use crate::link::Link;
 use crate::operation::{Operation, Route, route};
 use crate::token::LogTokens;
 use crate::world::{BuildAt, Pipeline, World};
@@ -42,6 +43,8 @@ pub(crate) struct Service {
     /// The last answer to each request for something, for stale ones.
     last: Mutex<HashMap<String, Bytes>>,
     pub(crate) oddities: Oddities,
+    /// What log streams go through, if they have no way of their own.
+    pub(crate) link: Option<Arc<Link>>,
     versions: Versions,
     pub(crate) workload: Arc<dyn Workload>,
     /// One for each job that may run.
@@ -423,6 +426,7 @@ impl FakeCloud {
             log_tokens: Mutex::default(),
             faults: Mutex::new(Faults::new(config.faults)),
             last: Mutex::default(),
+            link: (config.oddities.log_bytes_per_second).map(|rate| Arc::new(Link::new(rate))),
             oddities: config.oddities,
             versions: config.versions,
             workload: config.workload,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -59,11 +59,17 @@ pub(crate) fn open(service: &Arc<Service>, incoming: &Incoming) -> Answer {
         phase: Phase::History,
         left: service.oddities.cut_streams_after,
     };
-    let frames = stream::unfold(tail, async |mut tail| {
-        let frame = tail.next().await?;
-        Some((frame.map(Frame::data), tail))
-    });
-    let mut answer = Response::new(StreamBody::new(frames).boxed_unsync());
+    let pieces = stream::unfold(tail, async |mut tail| Some((tail.next().await?, tail)));
+    let body = match service.link.clone() {
+        None => StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync(),
+        Some(link) => {
+            let carried = pieces
+                .map_ok(move |bytes| link.clone().carry(bytes).map(Ok))
+                .try_flatten();
+            StreamBody::new(carried.map_ok(Frame::data)).boxed_unsync()
+        }
+    };
+    let mut answer = Response::new(body);
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, kind);
     answer
