@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use hm_vm::SaveTo;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{Cache, count, repository};
 use crate::cli::runs;
@@ -106,15 +107,34 @@ fn folder_of(file: &Path) -> &Path {
 }
 
 /// Gives a file that has no name one, in the place of what had it before.
+///
+/// A file cannot be put in another's place without a name between the two, which is left if hm
+/// is killed just there: it is always the same, so that the next save takes it away.
 fn name(file: &File, to: &Path) -> io::Result<()> {
-    let new = folder_of(to).join(format!(".hm-cache-{}", uuid::Uuid::new_v4().simple()));
     let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(CWD, open, CWD, &new, AtFlags::SYMLINK_FOLLOW)?;
-    let renamed = std::fs::rename(&new, to);
-    if renamed.is_err() {
-        let _ = std::fs::remove_file(&new);
+    let link = |to: &Path| rustix::fs::linkat(CWD, &open, CWD, to, AtFlags::SYMLINK_FOLLOW);
+    let mut between = std::ffi::OsString::from(".");
+    between.push(to.file_name().unwrap_or_default());
+    between.push(".hm-new");
+    let between = folder_of(to).join(between);
+    let _ = std::fs::remove_file(&between);
+    match link(to) {
+        Err(Errno::EXIST) => {}
+        done => return Ok(done?),
     }
-    renamed
+    // Other saves at the same moment take turns with this one.
+    for _ in 0..100 {
+        let linked = link(&between);
+        if linked != Err(Errno::EXIST) {
+            linked?;
+            match std::fs::rename(&between, to) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => return done,
+            }
+        }
+        let _ = std::fs::remove_file(&between);
+    }
+    Err(Errno::EXIST.into())
 }
 
 /// Where it goes, and how that ends.
