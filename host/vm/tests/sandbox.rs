@@ -7,6 +7,8 @@ mod chains;
 mod commands;
 #[path = "sandbox/disk.rs"]
 mod disk;
+#[path = "common/done.rs"]
+mod done;
 #[path = "sandbox/escape.rs"]
 mod escape;
 #[path = "sandbox/flatten.rs"]

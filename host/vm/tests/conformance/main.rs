@@ -4,6 +4,8 @@
 //! A further engine takes part with a constructor in `lab.rs` and a line below.
 
 mod cases;
+#[path = "../common/done.rs"]
+mod done;
 mod lab;
 mod user;
 

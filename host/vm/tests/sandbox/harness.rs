@@ -1,37 +1,16 @@
-//! An engine with a state folder of its own, and commands run to their end.
+//! An engine with a state folder of its own.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use hm_vm::sandbox::{SandboxConfig, SandboxEngine};
-use hm_vm::{
-    Base, BootSpec, ExecSpec, ExecStatus, Execution, Machine, MachineOptions, Network, Snapshot,
-    VmBackend, VmError,
-};
-use tokio::io::AsyncReadExt;
+use hm_vm::{Base, BootSpec, ExecStatus, Machine, MachineOptions, Network, Snapshot, VmBackend};
 
-/// Longer than anything here takes; a test that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(150);
+pub use crate::done::*;
 
 pub struct Bench {
     pub engine: SandboxEngine,
     pub folder: tempfile::TempDir,
-}
-
-/// What a command did.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Done {
-    pub status: ExecStatus,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-pub fn spawner() -> Vec<OsString> {
-    let path = std::env::var_os("HM_TEST_SPAWNER");
-    vec![path.unwrap_or_else(|| env!("CARGO_BIN_EXE_hm-vm-spawner").into())]
 }
 
 impl Bench {
@@ -143,64 +122,4 @@ pub fn from(snapshot: &Arc<dyn Snapshot>) -> BootSpec {
         base: Base::Snapshot(Arc::clone(snapshot)),
         ..host()
     }
-}
-
-pub fn command(text: &str) -> ExecSpec {
-    ExecSpec {
-        command: text.into(),
-        env: BTreeMap::new(),
-        working_dir: None,
-        timeout: None,
-        is_last: false,
-    }
-}
-
-pub async fn run(machine: &dyn Machine, text: &str) -> Done {
-    run_spec(machine, command(text))
-        .await
-        .expect("the command starts")
-}
-
-pub async fn run_spec(machine: &dyn Machine, spec: ExecSpec) -> Result<Done, VmError> {
-    finish(machine.exec(spec).await?).await
-}
-
-pub async fn finish(execution: Execution) -> Result<Done, VmError> {
-    let Execution {
-        mut stdout,
-        mut stderr,
-        status,
-    } = execution;
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let all = async {
-        tokio::join!(
-            stdout.read_to_end(&mut out),
-            stderr.read_to_end(&mut err),
-            status
-        )
-    };
-    let (read_out, read_err, status) = tokio::time::timeout(PATIENCE, all)
-        .await
-        .expect("the command ends");
-    read_out.expect("output is read");
-    read_err.expect("errors are read");
-    Ok(Done {
-        status: status?,
-        stdout: String::from_utf8_lossy(&out).into_owned(),
-        stderr: String::from_utf8_lossy(&err).into_owned(),
-    })
-}
-
-/// Asserts that a command passed, and returns what it printed.
-pub fn passed(done: Done) -> String {
-    assert_eq!(
-        (done.status, done.stderr.as_str()),
-        (ExecStatus::Exited(0), ""),
-        "{done:?}"
-    );
-    done.stdout
-}
-
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
