@@ -167,9 +167,7 @@ fn check_form(
         None => {}
         Some(Value::Array(array)) if array.elements.is_empty() => {}
         Some(Value::Array(array)) => {
-            let message = format!("holes are not supported, found {}", array.elements.len());
-            reader.problem(&holes_path, array.range.start, message).hint =
-                Some("render the pipeline again with the DSL".to_owned());
+            reader.holes(&holes_path, array.range.start, array.elements.len());
         }
         Some(other) => reader.mismatch(&holes_path, other, "an empty array"),
     }

@@ -49,13 +49,7 @@ fn read_edge(
     let parts = match value {
         Value::Array(array) => array.elements.as_slice(),
         Value::NullKeyword(null) => {
-            reader
-                .problem(
-                    path,
-                    null.range.start,
-                    "holes are not supported, found null",
-                )
-                .hint = Some("render the pipeline again with the DSL".to_owned());
+            reader.holes(path, null.range.start, "null");
             return None;
         }
         other => {

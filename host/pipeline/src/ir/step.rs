@@ -45,13 +45,7 @@ pub(super) fn read(value: &Value<'_>, path: &Path<'_>, reader: &mut Reader<'_>) 
     let object = match value {
         Value::Object(object) => object,
         Value::NullKeyword(null) => {
-            reader
-                .problem(
-                    path,
-                    null.range.start,
-                    "holes are not supported, found null",
-                )
-                .hint = Some("render the pipeline again with the DSL".to_owned());
+            reader.holes(path, null.range.start, "null");
             return node;
         }
         other => {

@@ -71,6 +71,16 @@ impl<'s> Reader<'s> {
         self.problem(path, value.range().start, message);
     }
 
+    /// Adds a problem about places of a graph that were deleted: the DSL writes none.
+    pub(crate) fn holes(&mut self, path: &Path<'_>, offset: usize, found: impl fmt::Display) {
+        self.problem(
+            path,
+            offset,
+            format!("holes are not supported, found {found}"),
+        )
+        .hint = Some("render the pipeline again with the DSL".to_owned());
+    }
+
     /// Adds a problem about a member that is not there.
     pub(crate) fn missing(&mut self, object: &Object<'_>, path: &Path<'_>, expected: &str) {
         self.problem(
