@@ -75,6 +75,9 @@ broken! {
     failed_with_0: "failed-with-0", "exit 3", PROTOCOL;
     another_code: "another-code", "exit 3", PROTOCOL;
     skipped_while_running: "skipped-while-running", "true", PROTOCOL;
+    failed_during_its_run: "failed-during-run", "sleep 600; exit 3", "ended as failed, but its command was running";
+    timed_out_during_its_run: "timed-out-during-run", "sleep 600", "ended as timed_out, but its command was running";
+    cancelled_during_its_run: "cancelled-during-run", "sleep 600", PROTOCOL;
     hit_after_start: "hit-after-start", "true", PROTOCOL;
     pass_on_a_failed_state: "pass-on-a-failed-state", "test -e again || { touch again; exit 1; }", PROTOCOL;
     a_hit_that_was_none: "claims-hit", "true", PROTOCOL;

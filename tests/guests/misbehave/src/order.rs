@@ -1,8 +1,12 @@
 //! Events and calls that the order table does not allow. `case` may end in `:INDEX` where a
 //! step outside the plan is meant.
 
+use std::time::Duration;
+
 use hm_backend_sdk::bindings::hm::backend::vm;
-use hm_backend_sdk::{BuildEvent, BuildStatus, Level, Notice, StepId, StepStarted, StepStatus};
+use hm_backend_sdk::{
+    BuildEvent, BuildStatus, Level, Notice, StepId, StepStarted, StepStatus, clock,
+};
 
 use crate::stage::{OPTIONS, Stage};
 
@@ -106,6 +110,22 @@ async fn inside(case: &str, stage: &mut Stage) -> bool {
             if let Ok(machine) = stage.boot(0).await {
                 let forged = stage.output(0, b"forged\n");
                 let _ = futures::future::join(machine.run(0), forged).await;
+            }
+        }
+        "failed-during-run" | "timed-out-during-run" | "cancelled-during-run" => {
+            let (status, code) = match case {
+                "failed-during-run" => (StepStatus::Failed, Some(77)),
+                "timed-out-during-run" => (StepStatus::TimedOut, None),
+                _ => (StepStatus::Cancelled, None),
+            };
+            stage.queued(0).await;
+            stage.started(0).await;
+            if let Ok(machine) = stage.boot(0).await {
+                let early = async {
+                    clock::sleep(Duration::from_millis(300)).await;
+                    stage.ended(0, status, code).await;
+                };
+                let _ = futures::future::join(machine.run(0), early).await;
             }
         }
         "started-unqueued" => stage.started(0).await,

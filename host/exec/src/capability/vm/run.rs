@@ -34,7 +34,7 @@ pub(super) async fn run(
     vm.check("machine.run", step)?;
     let env = revealed(session, vm, step)?;
     let command = machine.begin_step(&vm.base_of(step), vm.secrets_of(step))?;
-    let again = session
+    let (stopped, again) = session
         .ledger()
         .begin_run(step)
         .map_err(|refused| match refused {
@@ -57,6 +57,7 @@ pub(super) async fn run(
     let started = tokio::select! {
         biased;
         _ = session.cancelled() => return Err(CallError::CANCELLED),
+        () = stopped.notified() => return Err(CallError::CANCELLED),
         started = machine.exec(vm, spec) => started?,
     };
     let mut pumping = Box::pin(pump(drain, started.stdout, started.stderr));
@@ -69,6 +70,8 @@ pub(super) async fn run(
         biased;
         // Dropping the status kills the command.
         _ = session.cancelled() => Err(CallError::CANCELLED),
+        // The backend has told the step's end, and does not wait for this one.
+        () = stopped.notified() => Err(CallError::CANCELLED),
         status = started.status => status.map_err(|error| vm.guest_error(error)),
     };
     if let Some(pumping) = pumping {

@@ -134,7 +134,7 @@ limits! {
     "cancel" Time, grace: Duration = Duration::from_secs(10), "from the wish to cancel until the component is gone";
     "outcome" Time, outcome: Duration = Duration::from_secs(30), "from the end of the events to the outcome; also of silence after the end of the last step";
     "build" Time, build: Duration = Duration::from_secs(6 * 3600), "wall time of a build whose plan has no timeout";
-    "notices" Count, free_events: u64 = 500_000, "notices and custom events in a build";
+    "notices" Count, free_events: u64 = 500_000, "notices and custom events in a build; each counts once more for every 512 bytes of it";
     "notice-rate" Count, free_events_rate: u64 = 2_000, "notices and custom events a second; more wait";
     "notice-burst" Count, free_events_burst: u64 = 10_000, "notices and custom events that need not wait";
     "output" Bytes, output_bytes: u64 = 1 << 30, "output of steps that comes as events, in a build";

@@ -24,6 +24,8 @@ const CHUNK_MAX: usize = 16 << 10;
 const CHUNK_MIN: u64 = 64;
 /// No step takes longer than a year; a backend that says so would only make sums overflow.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Bytes of a notice or a custom event that count as one more.
+const FREE_BYTES: usize = 512;
 /// Bytes of a custom event.
 const CUSTOM_MAX: usize = 16 << 10;
 /// Arrays and objects within each other in a custom event.
@@ -301,6 +303,9 @@ impl Ledger {
         }
         self.check_claim(step, status, ended.exit_code, detail.as_deref())?;
         let state = &mut self.steps[step as usize];
+        if let Some(running) = state.running.take() {
+            running.notify_one();
+        }
         state.reason = match state.cause.take() {
             Some(cause) if status == StepStatus::Failed => Some(cause),
             Some(cause) if status == StepStatus::TimedOut => {
@@ -326,6 +331,13 @@ impl Ledger {
         let observed = state.observed.map(|observed| observed.code());
         let name = || self.name(step);
         let wrong = |text: String| Err(Violation(text));
+        if state.running.is_some() && matches!(status, StepStatus::Failed | StepStatus::TimedOut) {
+            return wrong(format!(
+                "{} ended as {}, but its command was running",
+                name(),
+                status.as_str()
+            ));
+        }
         match status {
             StepStatus::Passed => {
                 if code.is_some_and(|code| code != 0) {
@@ -467,7 +479,6 @@ impl Ledger {
     }
 
     fn notice(&mut self, notice: wit::Notice, out: &mut Vec<Entry>) -> Result<(), Fault> {
-        self.count_free_event()?;
         if let Some(step) = notice.step {
             self.get("notice", step)?;
         }
@@ -477,6 +488,7 @@ impl Ledger {
             wit::Level::Error => Level::Error,
         };
         let message = bounded("a message", &notice.message, MESSAGE_MAX)?;
+        self.count_free_event(message.len())?;
         out.push(self.note(notice.step, level, message));
         Ok(())
     }
@@ -494,7 +506,6 @@ impl Ledger {
     }
 
     fn custom(&mut self, custom: wit::Custom, out: &mut Vec<Entry>) -> Result<(), Fault> {
-        self.count_free_event()?;
         let name = bounded("a custom name", &custom.name, 64)?;
         if custom.json.len() > CUSTOM_MAX {
             return Err(Violation(format!(
@@ -509,6 +520,7 @@ impl Ledger {
             ))
             .into());
         }
+        self.count_free_event(custom.json.len())?;
         // What the parser makes is written again, so nothing passes unread.
         let data: serde_json::Value = serde_json::from_str(&custom.json)
             .map_err(|error| Violation(format!("custom data of `{name}` is no JSON: {error}")))?;
@@ -517,8 +529,8 @@ impl Ledger {
         Ok(())
     }
 
-    fn count_free_event(&mut self) -> Result<(), Fault> {
-        self.free_events += 1;
+    fn count_free_event(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.free_events += 1 + (bytes / FREE_BYTES) as u64;
         if self.free_events > self.setting.limits.free_events {
             return Err(Fault::Limit(LimitHit::of("notices", &self.setting.limits)));
         }

@@ -19,6 +19,7 @@ use hm_plugin_protocol::{
     StepStatus,
 };
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub(crate) use runs::{Observed, RunRefused};
@@ -86,8 +87,9 @@ struct StepState {
     started: Option<Instant>,
     duration: Duration,
     attempts: u32,
-    /// Its command runs: another attempt begins only when this one has shown how it ends.
-    is_running: bool,
+    /// Its command runs, and ends when this is notified: another attempt begins only when this
+    /// one has shown how it ends.
+    running: Option<Arc<Notify>>,
     observed: Option<Observed>,
     /// What ran out in the observed run, which the host knows better than any backend.
     cause: Option<String>,
@@ -111,7 +113,7 @@ impl StepState {
             started: None,
             duration: Duration::ZERO,
             attempts: 0,
-            is_running: false,
+            running: None,
             observed: None,
             cause: None,
             draining: 0,

@@ -1,6 +1,9 @@
 //! What the host itself saw: runs of steps on machines, and answers of the cache.
 
+use std::sync::Arc;
+
 use hm_plugin_protocol::{Level, StepId};
+use tokio::sync::Notify;
 
 use super::{ATTEMPTS_MAX, Ledger, Phase, Violation};
 use crate::sequencer::stream::Entry;
@@ -50,12 +53,17 @@ impl Ledger {
             .any(|step| step.observed.is_some_and(|seen| seen.code() != 0))
     }
 
-    /// Checks that a step may be run now and counts the attempt. Returns what to tell.
-    pub(crate) fn begin_run(&mut self, step: StepId) -> Result<Option<Entry>, RunRefused> {
+    /// Checks that a step may be run now and counts the attempt. Returns what is notified if the
+    /// step's end is claimed meanwhile, and what to tell.
+    pub(crate) fn begin_run(
+        &mut self,
+        step: StepId,
+    ) -> Result<(Arc<Notify>, Option<Entry>), RunRefused> {
         let state = self
             .get("machine.run", step)
             .map_err(RunRefused::Violation)?;
-        let (phase, attempts, is_running) = (state.phase, state.attempts, state.is_running);
+        let (phase, attempts) = (state.phase, state.attempts);
+        let is_running = state.running.is_some();
         if phase != Phase::Running {
             let text = format!(
                 "machine.run for {}, which has not been started",
@@ -82,15 +90,17 @@ impl Ledger {
         state.observed = None;
         state.cause = None;
         state.draining += 1;
-        state.is_running = true;
-        Ok((attempt > 1).then(|| {
+        let running = Arc::<Notify>::default();
+        state.running = Some(running.clone());
+        let again = (attempt > 1).then(|| {
             let ended = previous.map_or("was lost".into(), |code| format!("ended with {code}"));
             self.note(
                 Some(step),
                 Level::Warning,
                 format!("attempt {attempt}: the one before {ended}"),
             )
-        }))
+        });
+        Ok((running, again))
     }
 
     /// Notes how a run ended, and what ran out if something did; a run that was cut off has
@@ -106,7 +116,7 @@ impl Ledger {
 
     /// A run has ended, or nobody waits for it any more.
     pub(crate) fn leave_run(&mut self, step: StepId) {
-        self.steps[step as usize].is_running = false;
+        self.steps[step as usize].running = None;
     }
 
     /// A command's output has been read to its end. Returns the step's end, if it waited.

@@ -323,7 +323,7 @@ fn no_attempt_begins_beside_another() {
     assert!(matches!(ledger.begin_run(0), Err(RunRefused::Denied(_))));
     ledger.end_run(0, Observed::Exited(3), None);
     ledger.leave_run(0);
-    let told = ledger.begin_run(0).ok().flatten();
+    let told = ledger.begin_run(0).ok().and_then(|(_, told)| told);
     assert!(told.is_some(), "the failure is told");
 }
 
@@ -409,4 +409,17 @@ fn closing_ends_every_step_and_the_build() {
             .iter()
             .all(|step| step.status == StepStatus::Cancelled)
     );
+}
+
+/// Else a hundred thousand of the largest would fill a disk with the record.
+#[test]
+fn a_large_custom_event_counts_as_many() {
+    let custom = |bytes: usize| {
+        E::Custom(Custom {
+            name: "x".into(),
+            json: format!("\"{}\"", "x".repeat(bytes)),
+        })
+    };
+    feed(&mut ledger(false), vec![custom(400), custom(400)]).unwrap();
+    assert!(feed(&mut ledger(false), vec![custom(4000)]).is_err());
 }
