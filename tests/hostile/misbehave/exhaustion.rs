@@ -19,6 +19,7 @@ fn calls_that_want_too_much_are_named() {
     for (case, says) in [
         ("lookups", "100000 answered"),
         ("many-commands", "commands at one time 128\") after 128"),
+        ("unread-commands", "commands at one time 128\") after 128"),
     ] {
         let call = by(&project, misbehave()).args(["-e", &format!("MISBEHAVE={case}")]);
         endures(call, &[8], SOON).says(&[says]);

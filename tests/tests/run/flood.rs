@@ -107,6 +107,33 @@ fn a_million_lines_as_json() {
     assert!(peak > 0 && peak < PEAK_KIB, "{peak} KiB");
 }
 
+/// A line without an end, of characters that are told in four each, and nobody who reads.
+#[test]
+fn what_waits_for_a_slow_reader_is_bounded_in_bytes() {
+    let project = Project::toml(
+        "[steps.a]\nimage = \"host\"\nrun = \"head -c 400000000 /dev/zero | tr '\\\\0' '\\\\1'\"",
+    );
+    let mut running = project.run().start_unread();
+    let mut stdout = running.unread_stdout();
+    let mut peak = 0;
+    // As long as it takes to fill what would be filled.
+    for _ in 0..40 {
+        std::thread::sleep(Duration::from_millis(250));
+        peak = peak.max(running.peak_kib());
+    }
+    let mut read = 0_usize;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match stdout.read(&mut buffer).unwrap() {
+            0 => break,
+            bytes => read += bytes,
+        }
+    }
+    peak = peak.max(running.wait().expect(0).peak_kib());
+    assert!(read > 1_600_000_000, "{read} bytes");
+    assert!(peak < 900 << 10, "{peak} KiB");
+}
+
 #[test]
 fn sixty_four_steps_printing_at_once() {
     const EACH: usize = 500;

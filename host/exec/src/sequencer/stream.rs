@@ -37,6 +37,25 @@ pub(crate) enum Entry {
 /// Where entries go. Bounded: who reads slowly holds the guest and the machines back.
 pub(crate) type Queue = mpsc::Sender<Vec<Entry>>;
 
+/// Bytes of an event for each place that must be free in the stream of events: a line of 16 MiB
+/// may be four times that after cleaning, and a slow reader would let many of them wait.
+const PLACE: usize = 1 << 20;
+
+/// Hands an event on as soon as the reader has room for one of its size.
+async fn send(events: &mpsc::Sender<BuildEvent>, event: BuildEvent) {
+    let bytes = match &event {
+        BuildEvent::StepLog(lines) => lines.text().len(),
+        _ => 0,
+    };
+    let places = (bytes / PLACE).clamp(1, events.max_capacity());
+    // A reader that went away is not waited for.
+    if let Ok(mut free) = events.reserve_many(places).await
+        && let Some(place) = free.next()
+    {
+        place.send(event);
+    }
+}
+
 /// Turns entries into events until the last one, the end of the build. A reader that went
 /// away is not waited for.
 pub(crate) async fn sequence(
@@ -67,7 +86,7 @@ pub(crate) async fn sequence(
                 Entry::Event(mut event) => {
                     maskers.event(&mut event);
                     let is_last = matches!(event, BuildEvent::BuildEnd { .. });
-                    let _ = events.send(event).await;
+                    send(&events, event).await;
                     if is_last {
                         return;
                     }
@@ -75,7 +94,7 @@ pub(crate) async fn sequence(
                 Entry::Output { step, stream, data } => {
                     let data = maskers.push(step, stream, data);
                     if let Some(piece) = lines.push(step, stream, &data) {
-                        let _ = events.send(batch(step, stream, piece)).await;
+                        send(&events, batch(step, stream, piece)).await;
                     }
                 }
                 Entry::End { step, events: ends } => {
@@ -83,12 +102,12 @@ pub(crate) async fn sequence(
                         let held = maskers.finish(step, stream);
                         let pieces = held.and_then(|held| lines.push(step, stream, &held));
                         for piece in pieces.into_iter().chain(lines.finish(step, stream)) {
-                            let _ = events.send(batch(step, stream, piece)).await;
+                            send(&events, batch(step, stream, piece)).await;
                         }
                     }
                     for mut event in ends {
                         maskers.event(&mut event);
-                        let _ = events.send(event).await;
+                        send(&events, event).await;
                     }
                 }
             }

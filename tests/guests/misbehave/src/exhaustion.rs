@@ -152,6 +152,24 @@ pub(crate) async fn play(case: &str, mut stage: Stage) -> Option<Stage> {
             let error = BackendError::Other(format!("{error:?} after {}", held.len()));
             stage.finish(Err(error)).await;
         }
+        // Commands that have ended, each with output that nobody reads.
+        "unread-commands" => {
+            let Ok(machine) = stage.boot(0).await else {
+                return None;
+            };
+            let mut held = Vec::new();
+            let error = loop {
+                match machine.exec(command("head -c 200000 /dev/zero")).await {
+                    Ok(running) => {
+                        let _ = running.status.await;
+                        held.push(running.output);
+                    }
+                    Err(error) => break error,
+                }
+            };
+            let error = BackendError::Other(format!("{error:?} after {}", held.len()));
+            stage.finish(Err(error)).await;
+        }
         "half-streams" => loop {
             let (writer, reader) = wit_stream::new::<BuildEvent>();
             drop(writer);

@@ -34,7 +34,9 @@ pub(crate) struct HttpSession {
 impl HttpSession {
     pub(crate) fn new(grant: HttpGrant, limits: &Limits) -> Self {
         Self {
-            held: Arc::new(Semaphore::new(limits.http_held.max(1))),
+            held: Arc::new(Semaphore::new(
+                limits.http_held.clamp(1, Semaphore::MAX_PERMITS),
+            )),
             judging: Judging {
                 resolver: grant.network.resolver.clone(),
                 private: grant.private.clone().into(),

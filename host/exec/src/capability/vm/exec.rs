@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use hm_vm::{ExecSpec, ExecStatus, Execution, Output, VmError};
 use tokio::io::AsyncReadExt;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::machine::GuestMachine;
 use super::session::{COMMANDS_MAX, chain};
@@ -45,8 +45,10 @@ pub(super) async fn exec(
     } = machine.exec(vm, spec).await?;
     // Small: what the guest does not read holds the command back.
     let (sender, output) = mpsc::channel(4);
-    tokio::spawn(forward(stdout, sender.clone()));
-    tokio::spawn(forward(stderr, sender));
+    // What has not been read keeps two pipes open: it counts as long as the command itself.
+    let permit = Arc::new(permit);
+    tokio::spawn(forward(stdout, sender.clone(), permit.clone()));
+    tokio::spawn(forward(stderr, sender, permit.clone()));
     let status = Box::pin(async move {
         let ended = status.await;
         drop((command, permit));
@@ -122,7 +124,7 @@ fn checked(spec: wit::ExecSpec) -> Result<ExecSpec, CallError> {
     })
 }
 
-async fn forward(mut output: Output, to: mpsc::Sender<Bytes>) {
+async fn forward(mut output: Output, to: mpsc::Sender<Bytes>, _counted: Arc<OwnedSemaphorePermit>) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(16 << 10);

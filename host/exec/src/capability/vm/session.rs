@@ -98,7 +98,7 @@ impl VmSession {
             repository: OnceCell::new(),
             claims: Claims::default(),
             images: Images::new(grant.images.clone(), grant.allowed.clone(), &plan),
-            machines: Arc::new(Semaphore::new(machines_max)),
+            machines: Arc::new(Semaphore::new(machines_max.min(Semaphore::MAX_PERMITS))),
             commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
             limits,
             machines_made: AtomicUsize::new(0),
