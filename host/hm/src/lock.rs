@@ -53,9 +53,9 @@ impl Lock {
     /// Usage: the file cannot be read, or is of another form.
     pub(crate) fn read(root: &Path) -> Result<Self, Failure> {
         let path = root.join(NAME);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let text = match crate::plain_file::read(&path) {
+            Ok(Some(text)) => text,
+            Ok(None) => {
                 return Ok(Self {
                     path,
                     content: Content::default(),
@@ -63,8 +63,11 @@ impl Lock {
             }
             Err(error) => return Err(refused("cannot read", &path, error)),
         };
-        let content: Content =
-            toml::from_str(&text).map_err(|error| refused("cannot make sense of", &path, error))?;
+        let content: Content = toml::from_str(&text).map_err(|error| {
+            // The file's own words, without its lines around them.
+            let why = hm_render::clean_line(error.message()).into_owned();
+            refused("cannot make sense of", &path, std::io::Error::other(why))
+        })?;
         for pin in &content.backend {
             if !crate::consent::is_digest(&pin.digest()) {
                 return Err(Failure::usage(format!(

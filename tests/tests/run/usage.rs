@@ -160,3 +160,29 @@ fn the_predecessors_flags_work() {
         .run()
         .expect(0);
 }
+
+/// Pipes and devices where a file is meant: they would be read for ever.
+#[test]
+fn files_that_are_none_hold_nothing_up() {
+    let project = Project::toml(
+        "[steps.a]\nimage = \"host\"\nrun = \"true\"\ncache = { on_change = [\"w\"] }",
+    );
+    let pipe = project.path().join("w");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    project.hm(["run", "--dry-run"]).run().expect(0);
+    std::fs::remove_file(&pipe).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &pipe).unwrap();
+    project.hm(["run", "--dry-run"]).run().expect(0);
+    std::fs::create_dir(project.path().join(".git")).unwrap();
+    let head = project.path().join(".git/HEAD");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &head, rustix::fs::Mode::RWXU).unwrap();
+    project.run().run().expect(0);
+}
+
+#[test]
+fn limits_may_be_as_large_as_numbers_are() {
+    let project = Project::toml(ONE);
+    let limits = "[limits]\nmachines = 9223372036854775807\nhttp-held = 9223372036854775807";
+    std::fs::write(project.config().join("config.toml"), limits).unwrap();
+    project.run().run().expect(0);
+}

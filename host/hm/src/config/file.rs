@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hm_render::clean_line;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -12,27 +13,23 @@ use crate::failure::{Exit, Failure};
 /// Name of the file, in the user's folder and in `.hm/`.
 pub(crate) const NAME: &str = "config.toml";
 
+/// Problems that are told: nobody reads more at once.
+const TOLD: usize = 20;
+
 /// Reads a file; one that is not there is an empty layer.
 ///
 /// # Errors
 /// Usage: the file cannot be read, is no TOML, or has keys that it may not have.
 pub(crate) fn load(file: &Path, origin: Origin) -> Result<Layer, Failure> {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Layer::default());
-        }
+    let text = match crate::plain_file::read(file) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(Layer::default()),
         Err(error) => {
             let message = format!("cannot read the configuration {}", file.display());
             return Err(Failure::caused(Exit::Usage, message, error));
         }
     };
-    let shown = super::folders::shown(file);
+    let shown = clean_line(&super::folders::shown(file)).into_owned();
     let mut reader = Reader {
         text: &text,
         file: &shown,
@@ -145,8 +142,9 @@ impl Reader<'_> {
         }
     }
 
+    /// Notes what is wrong. Keys and values are somebody else's words.
     fn problem(&mut self, at: usize, message: String) {
-        self.problems.push((at, message));
+        self.problems.push((at, clean_line(&message).into_owned()));
     }
 
     fn finish(mut self) -> Result<Layer, Failure> {
@@ -161,14 +159,18 @@ impl Reader<'_> {
             });
         }
         self.problems.sort();
-        let lines: Vec<_> = self
+        let mut lines: Vec<_> = self
             .problems
             .iter()
+            .take(TOLD)
             .map(|(at, message)| {
                 let (line, column) = position(self.text, *at);
                 format!("{}:{line}:{column}: {message}", self.file)
             })
             .collect();
+        if let Some(more) = self.problems.len().checked_sub(TOLD + 1) {
+            lines.push(format!("… and {} more", more + 1));
+        }
         Err(Failure::usage(format!(
             "the configuration is not valid\n{}",
             lines.join("\n")

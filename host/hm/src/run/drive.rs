@@ -51,11 +51,11 @@ async fn drive(
     let target = signals::install(notes.clone())
         .map_err(|error| Failure::caused(Exit::Unavailable, "cannot listen to signals", error))?;
     // Starting git twice takes as long as loading the backend.
-    let source = tokio::task::spawn_blocking({
+    let source = tokio::spawn({
         // A build that is there already has its source.
         let root = (!prepared.choice.is_attached()).then(|| request.repo_root.clone());
         let (branch, message) = (options.branch.clone(), options.message.clone());
-        move || root.map(|root| git::describe(&root, branch, message))
+        async move { Some(git::describe(&root?, branch, message).await) }
     });
     let surroundings = Surroundings {
         folders: &prepared.folders,

@@ -1,15 +1,37 @@
 //! Branch, commit and repository, as git tells them. No git, or no repository, is fine.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
 use hm_exec::SourceMeta;
+use tokio::process::Command;
+
+/// How long git is waited for. It takes milliseconds, and for ever where a file of the
+/// repository is a pipe.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks git about the repository at `root`. `branch` and `message` are the user's own words.
-pub(super) fn describe(root: &Path, branch: Option<String>, message: Option<String>) -> SourceMeta {
+pub(super) async fn describe(
+    root: &Path,
+    branch: Option<String>,
+    message: Option<String>,
+) -> SourceMeta {
+    let told = SourceMeta {
+        branch: branch.clone().unwrap_or(SourceMeta::default().branch),
+        message: message.clone(),
+        ..SourceMeta::default()
+    };
+    // What is given up is killed.
+    tokio::time::timeout(PATIENCE, ask(root, branch, message))
+        .await
+        .unwrap_or(told)
+}
+
+async fn ask(root: &Path, branch: Option<String>, message: Option<String>) -> SourceMeta {
     let unknown = SourceMeta::default();
     // One process for both: the commit, then the branch's short name or `HEAD`.
-    let head = git(root, &["rev-parse", "HEAD", "--abbrev-ref", "HEAD"]);
+    let head = git(root, &["rev-parse", "HEAD", "--abbrev-ref", "HEAD"]).await;
     let mut lines = head.iter().flat_map(|text| text.lines());
     let commit = lines.next().map_or(unknown.commit, str::to_owned);
     let found = lines.next().map(str::to_owned);
@@ -18,11 +40,12 @@ pub(super) fn describe(root: &Path, branch: Option<String>, message: Option<Stri
         commit,
         message,
         repo_name: git(root, &["config", "--get", "remote.origin.url"])
+            .await
             .and_then(|url| owner_and_name(url.trim())),
     }
 }
 
-fn git(root: &Path, arguments: &[&str]) -> Option<String> {
+async fn git(root: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new("git")
         .arg("-C")
         .arg(root)
@@ -32,7 +55,9 @@ fn git(root: &Path, arguments: &[&str]) -> Option<String> {
         .env("GIT_OPTIONAL_LOCKS", "0")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
+        .kill_on_drop(true)
         .output()
+        .await
         .ok()?;
     output
         .status
