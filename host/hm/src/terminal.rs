@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use hm_render::{Size, write_error, write_warning};
+use hm_render::{Size, inert, write_error, write_warning};
 
 use crate::failure::Failure;
 
@@ -59,6 +59,11 @@ impl Terminal {
             dumb,
             color,
         }
+    }
+
+    /// Returns true if a carriage return on standard output goes back in its line.
+    pub(crate) fn is_on_stdout(&self) -> bool {
+        self.stdout
     }
 
     /// Returns true if text on standard output may have colours.
@@ -127,7 +132,7 @@ impl Terminal {
 
     /// Prints a line for the person on standard error.
     pub(crate) fn note(&self, message: &str) {
-        let _ = writeln!(io::stderr().lock(), "{message}");
+        let _ = writeln!(io::stderr().lock(), "{}", inert(message));
     }
 }
 

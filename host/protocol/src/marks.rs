@@ -5,11 +5,14 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthChar;
 
 /// Returns true for a character that hides or reorders text around it: marks of writing
-/// direction, which can make a line read as another one, line separators, what has no width,
-/// and tags. Controls are not among them: what becomes of those depends on the place.
+/// direction, which can make a line read as another one, line separators, what is not drawn
+/// (Unicode's `Default_Ignorable_Code_Point`, but the variants of signs), and
+/// tags. Controls are not among them: what becomes of those depends on the place.
 pub fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Marks in a row that are shown. No writing stacks more than some; Unicode's stream-safe

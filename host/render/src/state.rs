@@ -9,8 +9,7 @@ use hm_plugin_protocol::{
 };
 use jiff::Timestamp;
 
-pub(crate) use step::last_segment;
-pub use step::{Phase, StepState};
+pub use step::{Phase, StepState, last_segment};
 
 use crate::text::words;
 

@@ -1,12 +1,25 @@
 //! What can go wrong with a machine, told so that a person can act on it.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
+
+/// Returns a name that somebody else chose, or their words, on one line.
+pub(crate) fn one_line(text: impl AsRef<OsStr>) -> String {
+    let text = text.as_ref().to_string_lossy();
+    text.chars()
+        .map(|c| match c {
+            '\n' => '⏎',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
 
 /// A failure of the subsystem. A command that fails is not one of these.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
     /// The engine cannot provide the image.
-    #[error("the {engine} engine cannot provide the image `{image}`")]
+    #[error("the {engine} engine cannot provide the image `{}`", one_line(.image))]
     ImageNotFound {
         /// As it was asked for.
         image: String,
@@ -14,7 +27,7 @@ pub enum VmError {
         engine: &'static str,
     },
     /// The image could not be fetched, or is not fit to be used.
-    #[error("the image `{image}` cannot be had: {cause}")]
+    #[error("the image `{}` cannot be had: {}", one_line(.image), one_line(.cause))]
     ImageFetch {
         /// As it was asked for.
         image: String,
@@ -73,12 +86,14 @@ impl VmError {
                 image,
                 engine: "docker",
             } => Some(format!(
-                "it runs images of its daemon: name one, as `--image '{image}=debian:12'`, or run on \
-                 this machine's own file system by `--engine sandbox`"
+                "it runs images of its daemon: name one, as `--image '{}=debian:12'`, or run on \
+                 this machine's own file system by `--engine sandbox`",
+                one_line(image)
             )),
             Self::ImageNotFound { image, .. } => Some(format!(
-                "run it on this machine's own file system: `--image '{image}=host'`, \
-                 or for every image `--image '*=host'`; or set it in `[images]` of the configuration"
+                "run it on this machine's own file system: `--image '{}=host'`, \
+                 or for every image `--image '*=host'`; or set it in `[images]` of the configuration",
+                one_line(image)
             )),
             Self::Registry { .. } => Some(
                 "free some space on its disk, make it writable for this user, or set HM_STATE_DIR \

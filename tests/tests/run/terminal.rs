@@ -158,3 +158,21 @@ fn control_c_twice_ends_at_once() {
     assert_eq!(seen.code, Some(130), "{}", seen.text());
     assert!(seen.has_cursor());
 }
+
+/// A line that goes back to its beginning must not be read as another one.
+#[test]
+fn logs_show_what_a_carriage_return_leaves() {
+    let project = Project::toml(
+        "[steps.a]\nimage = \"host\"\nrun = \"printf 'x\\\\rbuild: 2 passed   \\\\n'\"",
+    );
+    project.run().run().expect(0);
+    let seen = project.hm(["logs"]).on_terminal(80, 24).wait();
+    let text = seen.text();
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("[a] build: 2 passed")),
+        "{text}"
+    );
+    let piped = project.hm(["logs", "last", "a"]).run().expect(0).text();
+    assert!(piped.starts_with("x\r"), "{piped:?}");
+}

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use super::{Interface, LimitHit, WorkerEnd};
+use crate::sequencer::clean::one_line;
 
 /// A component that could not be loaded. Nothing of it has run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The file could not be read.
-    #[error("cannot read the backend `{}`", .path.display())]
+    #[error("cannot read the backend `{}`", one_line(&.path.to_string_lossy()))]
     Read {
         /// As typed.
         path: PathBuf,

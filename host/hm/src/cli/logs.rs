@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use hm_plugin_protocol::{BuildEvent, LogLines, Plan};
-use hm_render::{Options, Plain, Renderer, clean_line};
+use hm_render::{Options, Plain, Renderer, clean_line, last_segment};
 
 use crate::config::Folders;
 use crate::failure::{Exit, Failure, nearest};
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
                 &plan,
                 &Options {
                     color,
+                    interactive: terminal.is_on_stdout(),
                     ..Options::default()
                 },
             );
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
             let mut out = BufWriter::new(io::stdout().lock());
             each(events, &path, |event| match event {
                 BuildEvent::StepLog(lines) if lines.step == step => {
-                    out.write_all(text(&lines).as_bytes())
+                    write(&lines, terminal.is_on_stdout(), &mut out)
                 }
                 _ => Ok(()),
             })?;
@@ -62,13 +63,26 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Returns the text of a batch; the end of a piece that goes on is not the line's.
-fn text(lines: &LogLines) -> &str {
-    if lines.partial {
-        lines.text().trim_end_matches('\n')
-    } else {
-        lines.text()
+/// Writes a batch as it was printed; on a terminal, without what a carriage return would have
+/// another text written over.
+fn write(lines: &LogLines, is_terminal: bool, out: &mut impl Write) -> io::Result<()> {
+    // The end of a piece that goes on is not the line's.
+    let text = match lines.partial {
+        true => lines.text().trim_end_matches('\n'),
+        false => lines.text(),
+    };
+    if !is_terminal || !text.contains('\r') {
+        return out.write_all(text.as_bytes());
     }
+    for line in text.split_inclusive('\n') {
+        let (line, end) = match line.strip_suffix('\n') {
+            Some(line) => (line, "\n"),
+            None => (line, ""),
+        };
+        out.write_all(last_segment(line).as_bytes())?;
+        out.write_all(end.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Reads all events; a last line that was cut off with its run ends it.

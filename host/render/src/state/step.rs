@@ -138,7 +138,7 @@ impl StepState {
 
 /// Returns what a terminal would show of a line with carriage returns: what follows
 /// the last one that something follows.
-pub(crate) fn last_segment(line: &str) -> &str {
+pub fn last_segment(line: &str) -> &str {
     let line = line.trim_end_matches('\r');
     line.rfind('\r').map_or(line, |at| &line[at + 1..])
 }

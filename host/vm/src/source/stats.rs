@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::manifest::{Entry, Kind};
+use crate::error::one_line;
 
 /// How many paths a list of examples holds.
 const EXAMPLES: usize = 100;
@@ -86,11 +87,7 @@ impl SourceStats {
             size(self.copied_bytes)
         );
         let names = |paths: &[PathBuf], count: u64| {
-            let shown: Vec<_> = paths
-                .iter()
-                .take(NAMED)
-                .map(|path| path.display().to_string())
-                .collect();
+            let shown: Vec<_> = paths.iter().take(NAMED).map(one_line).collect();
             let more = if count > shown.len() as u64 {
                 ", …"
             } else {
@@ -131,7 +128,7 @@ impl SourceStats {
                 .iter()
                 .take(NAMED)
                 .map(|part| {
-                    let (name, size) = (part.name.display(), size(part.bytes));
+                    let (name, size) = (one_line(&part.name), size(part.bytes));
                     match part.files {
                         1 => format!("{name} {size}"),
                         files => format!("{name} {size} in {files} files"),
@@ -151,7 +148,7 @@ impl SourceStats {
                 "{} entries of the source tree cannot be read by this user, and steps will miss \
                  them: {}{}",
                 self.unreadable.len(),
-                first.display(),
+                one_line(first),
                 if self.unreadable.len() > 1 {
                     ", …"
                 } else {

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::address::Closed;
 use super::pattern::Pattern;
-use super::target::Target;
+use super::target::{Target, is_plain_path};
 use crate::sequencer::clean::one_line;
 
 /// Longest address of a request in a message, in bytes.
@@ -36,6 +36,7 @@ enum Why {
     Malformed(&'static str),
     Host,
     Place,
+    Path,
     Method,
     MethodNever,
     Header(String),
@@ -50,6 +51,10 @@ impl Denial {
 
     /// No pattern covers it; perhaps one covers the host.
     pub(super) fn place(method: &Method, target: &Target, is_host_known: bool) -> Self {
+        if is_host_known && !is_plain_path(&target.path) {
+            // No path that can be granted covers it.
+            return Self::new(method, &target.to_string(), Why::Path, None);
+        }
         let flags = Flags {
             text: format!("--http {}", Pattern::of(target, is_host_known)),
             is_surprising: !is_host_known,
@@ -151,6 +156,10 @@ impl fmt::Display for Denial {
             Why::Malformed(why) => f.write_str(why),
             Why::Host => f.write_str("host not granted"),
             Why::Place => f.write_str("only other parts of this host are granted"),
+            Why::Path => f.write_str(
+                "a path with `.`, `..`, `//`, `\\` or one of them in its encoded form is part of no \
+                 granted place",
+            ),
             Why::Method => f.write_str("method not granted"),
             Why::MethodNever => f.write_str("this method cannot be granted"),
             Why::Header(name) => write!(
@@ -184,6 +193,9 @@ mod tests {
             denial.remedy("sha256:0").unwrap(),
             "only if you expected this: add `https://[2606:4700::1]:8443/` to the grant of sha256:0 in grants.toml"
         );
+        // A command that would change nothing is none.
+        let denial = Denial::place(&Method::GET, &target("https://a.example/b/../c"), true);
+        assert_eq!(denial.remedy("sha256:0"), None);
         assert!(
             Denial::method(&Method::TRACE, &target("https://a.example/"))
                 .remedy("x")
