@@ -71,11 +71,11 @@ const WORTH_SHARING: usize = 4096;
 /// Returns complete lines of machine output, as [`push_lines`] writes them. A flood that needs
 /// no change is not copied.
 pub(super) fn lines(bytes: Bytes) -> ByteString {
-    if bytes.len() >= WORTH_SHARING
-        && is_plain(&bytes)
-        && let Ok(text) = ByteString::try_from(bytes.clone())
-    {
-        return text;
+    if bytes.len() >= WORTH_SHARING && is_plain(&bytes) {
+        // SAFETY: each byte was just seen to be ASCII, which is UTF-8. Nobody can change a byte
+        // of `Bytes`. A second look at a hundred megabytes is what this saves (bench row
+        // `policy-logs`).
+        return unsafe { ByteString::from_bytes_unchecked(bytes) };
     }
     let mut out = String::with_capacity(bytes.len() + 1);
     push_lines(&bytes, &mut out);
